@@ -1,0 +1,1 @@
+"""Any-width networks in JAX."""

@@ -1,0 +1,1 @@
+"""Block-triangular convolution kernels."""
