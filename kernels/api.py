@@ -1,0 +1,175 @@
+"""The public ops: argument checks, choice of implementation, dispatch."""
+
+import functools
+import importlib
+from collections.abc import Sequence
+from typing import Literal, cast
+
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+
+from kernels import heuristics, staircase, vjp
+from kernels.backend import Backend, Padding, Products, Strides
+from kernels.target import current_platform
+
+IMPLEMENTATIONS = ("reference", "xla_staircase", "pallas_tpu", "pallas_mosaic_gpu")
+Implementation = Literal["reference", "xla_staircase", "pallas_tpu", "pallas_mosaic_gpu"]
+PaddingLike = Literal["SAME", "VALID"] | Sequence[tuple[int, int]]
+
+
+def triangular_conv(
+    x: Float[Array, "B H W C"],
+    w: Float[Array, "kh kw c K"],
+    visible: Sequence[int],
+    *,
+    strides: int | tuple[int, int] = 1,
+    padding: PaddingLike = "SAME",
+    implementation: Implementation | None = None,
+) -> Float[Array, "B H2 W2 K"]:
+    """Convolves, each output channel reading only its first few input channels.
+
+        y[b, i, j, k] = Σ_{c < visible[k]} Σ_{p, q} x[b, i·s + p, j·s + q, c] · w[p, q, c, k]
+
+    Blocks of weights past the staircase cost nothing, forward or backward. What `w` holds there is never read, and its
+    gradient there is exactly zero. bfloat16 is accumulated in float32.
+
+    Args:
+      x: [B, H, W, C] inputs.
+      w: [kh, kw, C, K] weights, of the dtype of `x`.
+      visible: static number of leading input channels that each of the K outputs may read; never decreases.
+      strides: one for both directions, or (vertical, horizontal).
+      padding: "SAME", "VALID" or ((top, bottom), (left, right)).
+      implementation: one of `IMPLEMENTATIONS`, or None for the fastest on this platform at these shapes.
+
+    Returns:
+      [B, H', W', K] outputs, of the dtype of `x`.
+
+    Raises:
+      ValueError: if the shapes disagree or an argument is out of range.
+      TypeError: if a dtype is no float or the two differ.
+      NotImplementedError: if the named implementation cannot run these arguments here.
+
+    Example:
+      >>> x, w = jnp.ones((1, 4, 4, 2)), jnp.ones((1, 1, 2, 2))
+      >>> triangular_conv(x, w, (1, 2))[0, 0, 0].tolist()
+      [1.0, 2.0]
+
+    Source:
+      "Any-Width Networks", Vu et al., 2020 (arXiv 2012.03153): triangular convolution.
+    """
+    _check_arrays(x, w, ndim=4)
+    checked = staircase.check_visible(visible, w.shape[2], w.shape[3])
+    pair = _normalise_strides(strides)
+    pads = _normalise_padding(padding, x.shape[1:3], w.shape[:2], pair)
+    products = _products(implementation, x, w, checked, strides=pair, padding=pads)
+    return vjp.conv(x, w, products, checked, pair, pads)
+
+
+def triangular_matmul(
+    x: Float[Array, "... C"],
+    w: Float[Array, "c K"],
+    visible: Sequence[int],
+    *,
+    implementation: Implementation | None = None,
+) -> Float[Array, "... K"]:
+    """Multiplies by a matrix of which output `k` reads only the first `visible[k]` inputs; the op of dense layers.
+
+    Args:
+      x: [..., C] inputs.
+      w: [C, K] weights, of the dtype of `x`.
+      visible: static number of leading inputs that each of the K outputs may read; never decreases.
+      implementation: one of `IMPLEMENTATIONS`, or None for the fastest on this platform at these shapes.
+
+    Returns:
+      [..., K] outputs, of the dtype of `x`.
+
+    Raises:
+      ValueError: if the shapes disagree or an argument is out of range.
+      TypeError: if a dtype is no float or the two differ.
+      NotImplementedError: if the named implementation cannot run these arguments here.
+
+    Example:
+      >>> triangular_matmul(jnp.ones((3, 2)), jnp.ones((2, 2)), (1, 2))[0].tolist()
+      [1.0, 2.0]
+    """
+    _check_arrays(x, w, ndim=2)
+    # A 1×1 convolution over a batch of single pixels: a batch sharded over devices stays so.
+    pixels = x.reshape(-1, 1, 1, x.shape[-1])
+    y = triangular_conv(pixels, w[None, None], visible, padding="VALID", implementation=implementation)
+    return y.reshape(*x.shape[:-1], w.shape[-1])
+
+
+@functools.cache
+def load_backend(implementation: str) -> Backend:
+    """Returns the backend module of that name; imported on first use, since a GPU's need not import on a TPU.
+
+    Args:
+      implementation: one of `IMPLEMENTATIONS`.
+
+    Returns:
+      The module.
+
+    Raises:
+      ValueError: if there is none of that name.
+      NotImplementedError: if it cannot be imported here.
+    """
+    if implementation not in IMPLEMENTATIONS:
+        raise ValueError(f"implementation must be None or one of {IMPLEMENTATIONS}, got {implementation!r}")
+    try:
+        return cast(Backend, importlib.import_module(f"kernels.{implementation}"))
+    except ImportError as error:
+        raise NotImplementedError(f'implementation="{implementation}" cannot be imported here: {error}') from error
+
+
+def _products(
+    implementation: str | None, x: Array, w: Array, visible: staircase.Visible, *, strides: Strides, padding: Padding
+) -> Products:
+    if implementation is None:
+        return heuristics.products(
+            current_platform(), x.shape, w.shape, x.dtype, visible, strides=strides, padding=padding
+        )
+    module = load_backend(implementation)
+    reason = module.unsupported(x, w, visible, strides=strides, padding=padding)
+    if reason is not None:
+        raise NotImplementedError(f'implementation="{implementation}" cannot run: {reason}')
+    return Products(module.forward, module.input_gradient, module.weight_gradient)
+
+
+def _check_arrays(x: Array, w: Array, ndim: int) -> None:
+    if w.ndim != ndim:
+        raise ValueError(f"w must have {ndim} dimensions, got shape {w.shape}")
+    if x.ndim != ndim and ndim == 4:
+        raise ValueError(f"x must have the 4 dimensions [B, H, W, C], got shape {x.shape}")
+    if x.shape[-1] != w.shape[-2]:
+        raise ValueError(f"x has {x.shape[-1]} channels (shape {x.shape}), w reads {w.shape[-2]} (shape {w.shape})")
+    if 0 in w.shape:
+        raise ValueError(f"w must have no empty dimension, got shape {w.shape}")
+    if x.dtype != w.dtype:
+        raise TypeError(f"x and w must have one dtype, got {x.dtype} and {w.dtype}")
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        raise TypeError(f"x and w must hold floats, got {x.dtype}")
+
+
+def _normalise_strides(strides: int | tuple[int, int]) -> Strides:
+    pair = (strides, strides) if isinstance(strides, int) else tuple(strides)
+    if len(pair) != 2 or min(pair) < 1:
+        raise ValueError(f"strides must be one or two positive integers, got {strides}")
+    return pair[0], pair[1]
+
+
+def _normalise_padding(
+    padding: PaddingLike, in_size: tuple[int, ...], kernel: tuple[int, ...], strides: Strides
+) -> Padding:
+    if isinstance(padding, str):
+        if padding not in ("SAME", "VALID"):
+            raise ValueError(f'padding must be "SAME", "VALID" or ((lo, hi), (lo, hi)), got {padding!r}')
+        pads = [(int(low), int(high)) for low, high in lax.padtype_to_pads(in_size, kernel, strides, padding)]
+    else:
+        pads = [(low, high) for low, high in padding]
+    if len(pads) != 2 or min(map(min, pads)) < 0:
+        raise ValueError(f"padding must hold two pairs of integers of at least 0, got {padding}")
+    for size, taps, (low, high) in zip(in_size, kernel, pads, strict=True):
+        if size + low + high < taps:
+            raise ValueError(f"x, {size} pixels padded by {padding}, is smaller than the kernel of {taps}")
+    return pads[0], pads[1]
