@@ -1,0 +1,129 @@
+"""Which images make up each training step, and how they reach the devices.
+
+The order is a pure function of seed and step, so that the step alone is the position in the data.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array, Int, Num
+
+from awn_jax.data.sources import ImageSet
+
+BATCH_AXIS = "data"
+DEVICE_BYTES = 2 << 30
+
+
+@functools.lru_cache(maxsize=2)
+def _epoch_order(seed: int, epoch: int, count: int) -> Int[np.ndarray, " N"]:
+    return np.random.default_rng([seed, epoch]).permutation(count).astype(np.int32)
+
+
+def batch_order(seed: int, count: int, batch_size: int, step: int) -> Int[np.ndarray, " B"]:
+    """The examples of one step. Every epoch is a fresh permutation; a batch may span two, so no image is left out."""
+    positions = np.arange(step * batch_size, (step + 1) * batch_size)
+    epochs, within = np.divmod(positions, count)
+    order = np.empty(batch_size, np.int32)
+    for epoch in np.unique(epochs):
+        here = epochs == epoch
+        order[here] = _epoch_order(seed, int(epoch), count)[within[here]]
+    return order
+
+
+class Feed(Protocol):
+    """The batches of a run of steps, as arrays on the devices.
+
+    Attributes:
+        constants: arrays that stay on the devices.
+    """
+
+    constants: Any
+
+    def steps(self, start: int, count: int) -> Any:
+        """A tree of arrays with a leading axis of `count` steps from `start` on; the batch axis is sharded."""
+
+    def batch(self, constants: Any, step: Any) -> tuple[Num[Array, "B H W P"], Int[Array, " B"]]:
+        """Images and labels of one step, given one row of `steps`; called while tracing."""
+
+
+def make_feed(data: ImageSet, mesh: Mesh, *, seed: int, batch_size: int, on_device: bool | None = None) -> Feed:
+    """The batches of a set of images.
+
+    Args:
+        data: the images.
+        mesh: devices, with an axis `data` over which each batch is split.
+        seed: of the order.
+        batch_size: of all devices and hosts together.
+        on_device: keep the whole set on every device, so that a step moves only indices; or copy each batch from the host's
+            memory, every process its own share. None chooses the device below 2 GiB.
+
+    Raises:
+        ValueError: if the batch cannot be split evenly over the devices, or is larger than the set.
+    """
+    devices = mesh.shape[BATCH_AXIS]
+    if batch_size < 1 or batch_size % devices:
+        raise ValueError(f"batch_size must be a positive multiple of the {devices} devices, got {batch_size}")
+    if batch_size > len(data):
+        raise ValueError(f"batch_size must be at most the {len(data)} training images, got {batch_size}")
+    order = functools.partial(batch_order, seed, len(data), batch_size)
+    if on_device is None:
+        on_device = data.images.nbytes <= DEVICE_BYTES
+    return DeviceFeed(data, mesh, order) if on_device else HostFeed(data, mesh, order)
+
+
+class DeviceFeed:
+    """Keeps the images on every device; a step is a row of indices."""
+
+    def __init__(self, data: ImageSet, mesh: Mesh, order: Callable[[int], np.ndarray]):
+        self._order = order
+        self._sharding = NamedSharding(mesh, PartitionSpec(None, BATCH_AXIS))
+        self.constants = {
+            "images": replicate(data.images, mesh),
+            "labels": replicate(data.labels, mesh),
+        }
+
+    def steps(self, start: int, count: int) -> Int[Array, "S B"]:
+        rows = np.stack([self._order(step) for step in range(start, start + count)])
+        return jax.make_array_from_callback(rows.shape, self._sharding, lambda index: rows[index])
+
+    def batch(self, constants: Any, step: Any) -> tuple[Num[Array, "B H W P"], Int[Array, " B"]]:
+        return jnp.take(constants["images"], step, axis=0), jnp.take(constants["labels"], step, axis=0)
+
+
+class HostFeed:
+    """Keeps the images in the host's memory; each process copies its own share of every batch."""
+
+    def __init__(self, data: ImageSet, mesh: Mesh, order: Callable[[int], np.ndarray]):
+        self._data, self._order = data, order
+        self._sharding = NamedSharding(mesh, PartitionSpec(None, BATCH_AXIS))
+        self.constants: dict[str, Array] = {}
+
+    def steps(self, start: int, count: int) -> dict[str, Array]:
+        rows = np.stack([self._order(step) for step in range(start, start + count)])
+
+        def place(values: np.ndarray) -> Array:
+            shape = (*rows.shape, *values.shape[1:])
+            return jax.make_array_from_callback(shape, self._sharding, lambda index: values[rows[index[:2]]])
+
+        return {"images": place(self._data.images), "labels": place(self._data.labels)}
+
+    def batch(self, constants: Any, step: Any) -> tuple[Num[Array, "B H W P"], Int[Array, " B"]]:
+        return step["images"], step["labels"]
+
+
+def replicate(tree: Any, mesh: Mesh) -> Any:
+    """A tree of arrays with a copy on every device of the mesh, on all hosts."""
+    sharding = NamedSharding(mesh, PartitionSpec())
+
+    def place(value: Any) -> Array:
+        if jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
+            return jax.device_put(value, sharding)
+        host = np.asarray(value)
+        return jax.make_array_from_callback(host.shape, sharding, lambda index: host[index])
+
+    return jax.tree.map(place, tree)

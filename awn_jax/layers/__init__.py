@@ -1,0 +1,8 @@
+"""Layers that run at any width."""
+
+from awn_jax.layers.functional import max_pool
+from awn_jax.layers.head import AnyWidthHead
+from awn_jax.layers.norm import BatchNorm
+from awn_jax.layers.triangular import TriConv, TriDense
+
+__all__ = ["AnyWidthHead", "BatchNorm", "TriConv", "TriDense", "max_pool"]

@@ -1,0 +1,67 @@
+"""What an any-width classifier is: features that keep the prefix property, and a head that adds them up."""
+
+import abc
+from collections.abc import Sequence
+
+import jax
+from flax import nnx
+from jaxtyping import Array, Float
+
+from awn_jax import widths
+from awn_jax.layers import AnyWidthHead
+from awn_jax.layers.head import check_ascending
+
+
+class AnyWidthClassifier(nnx.Module):
+    """A classifier that runs at any width, and at many in one pass.
+
+    A subclass sets `head`, its last layer, and writes `features`: everything before it. `awn_jax.check_prefix` tells
+    whether those features keep the prefix property, on which `logits_at` rests.
+    """
+
+    head: AnyWidthHead
+
+    @abc.abstractmethod
+    def features(self, x: Float[Array, "B H W P"], width: widths.Width = 1) -> Float[Array, "B h w C"]:
+        """The features in front of the head, with the channels that are active at `width`."""
+
+    def __call__(self, x: Float[Array, "B H W P"], width: widths.Width = 1) -> Float[Array, "B classes"]:
+        """The logits at one width: only that width's weights are used, and compiled.
+
+        Args:
+            x: images.
+            width: α, in (0, 1]; static.
+
+        Raises:
+            ValueError: if `width` is outside (0, 1] or the images have another size than the network was made for.
+        """
+        return self.head(self.features(x, width), width)
+
+    def logits_at(self, x: Float[Array, "B H W P"], at: Sequence[widths.Width]) -> Float[Array, "N B classes"]:
+        """The logits at N ascending widths, in one pass at the widest of them.
+
+        Raises:
+            ValueError: if `at` is empty or not ascending, or as for a call.
+        """
+        check_ascending(at)
+        return self.head.at_widths(self.features(x, at[-1]), at)
+
+
+def axes(model: nnx.Module) -> tuple[widths.Axis, ...]:
+    """All axes that the layers of a model name, each once."""
+    found: dict[widths.Axis, None] = {}
+    for _, module in nnx.iter_modules(model):
+        for value in vars(module).values():
+            if isinstance(value, widths.Axis):
+                found[value] = None
+    return tuple(found)
+
+
+def distinct_widths(model: nnx.Module, minimum: widths.Width = 0.25) -> tuple[float, ...]:
+    """One width for each distinct sub-network of a model in [minimum, 1], see `widths.distinct_widths`."""
+    return widths.distinct_widths(axes(model), minimum)
+
+
+def image_shape(model: AnyWidthClassifier, batch: int, height: int, width: int, planes: int) -> jax.ShapeDtypeStruct:
+    """The shape of a batch of images, of the type of the model's weights."""
+    return jax.ShapeDtypeStruct((batch, height, width, planes), model.head.kernel.dtype)

@@ -1,0 +1,88 @@
+"""The training step, compiled once: split state in, split state out, many steps a dispatch."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx, struct
+from jax import lax
+from jaxtyping import Array, Int, Key
+
+from awn_jax import platform
+from awn_jax.data import Feed, Preparation
+from awn_jax.training.objectives import Objective
+from awn_jax.training.plan import WidthPlan
+
+Metrics = dict[str, Array]
+
+
+@struct.dataclass
+class TrainState:
+    """All that changes while training; a checkpoint holds this and nothing else.
+
+    Attributes:
+        step: steps done, which is also the position in the data.
+        params: the model's parameters.
+        stats: its batch-norm statistics.
+        opt_state: the optimiser's.
+        key: random key of the run; every step folds its number into it.
+    """
+
+    step: Int[Array, ""]
+    params: Any
+    stats: Any
+    opt_state: Any
+    key: Key[Array, ""]
+
+
+def split(model: nnx.Module) -> tuple[nnx.GraphDef, Any, Any]:
+    """(graph definition, parameters, batch-norm statistics) of a model; `nnx.merge` puts them together again."""
+    return nnx.split(model, nnx.Param, nnx.BatchStat)
+
+
+def init_state(model: nnx.Module, optimizer: optax.GradientTransformation, seed: int) -> TrainState:
+    """The state before the first step."""
+    _, params, stats = split(model)
+    return TrainState(jnp.zeros((), jnp.int32), params, stats, optimizer.init(params), jax.random.key(seed))
+
+
+def make_train_steps(
+    graphdef: nnx.GraphDef,
+    optimizer: optax.GradientTransformation,
+    objective: Objective,
+    plan: WidthPlan,
+    preparation: Preparation,
+    feed: Feed,
+) -> Callable[[TrainState, Any, Any], tuple[TrainState, Metrics]]:
+    """Compiles the function that does a run of steps in one dispatch.
+
+    The batch axis is sharded over the mesh of `feed`, the state is replicated; the compiler adds up gradients and batch-norm
+    statistics over all devices, so that the global batch alone matters, not how many devices hold it.
+
+    Returns:
+        `(state, feed.constants, feed.steps(…)) -> (state, metrics)`; each metric has one value for each step. The state
+        that is passed in is given up. `finite` tells whether loss and parameters are.
+    """
+
+    def one_step(constants: Any, state: TrainState, row: Any) -> tuple[TrainState, Metrics]:
+        width_key, image_key = jax.random.split(jax.random.fold_in(state.key, state.step))
+        images, labels = feed.batch(constants, row)
+        images = preparation.for_training(image_key, images)
+        learnt = objective(graphdef, state.params, state.stats, images, labels, plan, width_key)
+        updates, opt_state = optimizer.update(learnt.gradient, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        metrics = {
+            "loss": learnt.loss,
+            "loss_narrowest": learnt.narrowest,
+            "loss_widest": learnt.widest,
+            "finite": jnp.isfinite(learnt.loss) & jnp.isfinite(optax.global_norm(params)),
+        }
+        return TrainState(state.step + 1, params, learnt.stats, opt_state, state.key), metrics
+
+    def many_steps(state: TrainState, constants: Any, rows: Any) -> tuple[TrainState, Metrics]:
+        unroll = platform.unrolls_loops() or 1
+        return lax.scan(lambda state, row: one_step(constants, state, row), state, rows, unroll=unroll)
+
+    return jax.jit(many_steps, donate_argnums=0, compiler_options=platform.compiler_options())
