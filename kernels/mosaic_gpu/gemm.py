@@ -1,0 +1,134 @@
+"""The Hopper kernel of the forward product and of the input gradient: an implicit matrix product over block rows."""
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.experimental import pallas as pl
+from jax.experimental.pallas import mosaic_gpu as plgpu
+from jaxtyping import Array, Float
+
+from kernels.mosaic_gpu.launch import launch
+from kernels.mosaic_gpu.plan import Row, Tap, box_grid, choose_box, table
+from kernels.mosaic_gpu.shared import BoxBuffer, Index, Ref, Ring, matrix_transforms
+from kernels.mosaic_gpu.tiling import CONSUMERS, LANE, ConvTiling
+
+
+def block_row_product(
+    x: Float[Array, "B Hx sx Wx tx C"],
+    w: Float[Array, "taps Cw Kw"],
+    rows: list[Row],
+    taps: list[Tap],
+    out_shape: tuple[int, int, int, int, int, int],
+    tiling: ConvTiling,
+) -> Float[Array, "B Hy sy Wy ty K"]:
+    """Returns y[.., n] = Σ x[box moved by a tap, c] · w[tap, c, n], each block row over its own taps and input blocks.
+
+    Args:
+      x: inputs, split into phases; C a multiple of 8.
+      w: masked weights; Cw a multiple of 64 and Kw of `tiling.columns`, zero past the channels that exist.
+      rows: block rows, longest first.
+      taps: taps, which rows refer to.
+      out_shape: shape of y, split into phases; K a multiple of 8.
+      tiling: tile sizes.
+
+    Returns:
+      The product, of the dtype of `x`.
+    """
+    batch, height, _, width, _, _ = out_shape
+    box = choose_box(batch, height, width, tiling.rows)
+    grid = box_grid((batch, height, width), box)
+    half = _halve(box)
+    a = BoxBuffer((tiling.stages,), box, x.dtype)
+    staged = BoxBuffer((CONSUMERS,), half, x.dtype)
+    own_rows = tiling.rows // CONSUMERS
+
+    def place(item: Index, row_table: Ref) -> tuple[list[Index], Row]:
+        # Rows outermost: all blocks work on rows of about one length at a time, and share their weights.
+        row, tile = lax.div(item, jnp.int32(math.prod(grid))), lax.rem(item, jnp.int32(math.prod(grid)))
+        image, across = lax.div(tile, jnp.int32(grid[1] * grid[2])), lax.rem(tile, jnp.int32(grid[1] * grid[2]))
+        corner = [image, lax.div(across, jnp.int32(grid[2])), lax.rem(across, jnp.int32(grid[2]))]
+        return [i * edge for i, edge in zip(corner, box, strict=True)], Row(
+            *(row_table[row, i] for i in range(len(Row._fields)))
+        )
+
+    def produce(item: Index, step: Index, ring: Ring, refs: Any, _: Ref, shared: Any) -> Index:
+        x_ref, w_ref, row_table, tap_table = refs
+        a_shared, b_shared, _ = shared
+        (b, h, v), row = place(item, row_table)
+
+        def fill(i: Index, step: Index) -> Index:
+            slot = ring.acquire(step)
+            # Taps innermost: they read nearly the same pixels, while those are still in the cache.
+            entry = row.tap_start + lax.rem(i, row.taps)
+            tap = Tap(*(tap_table[entry, j] for j in range(len(Tap._fields))))
+            channels = pl.ds((row.start + lax.div(i, row.taps)) * LANE, LANE)
+            source = x_ref.at[
+                pl.ds(b, box[0]),
+                pl.ds(h + tap.shift_h, box[1]),
+                tap.phase_h,
+                pl.ds(v + tap.shift_w, box[2]),
+                tap.phase_w,
+                channels,
+            ]
+            plgpu.copy_gmem_to_smem(source, a.box(a_shared, slot), ring.full.at[slot])
+            weights = w_ref.at[tap.weights, channels, pl.ds(row.column, tiling.columns)]
+            plgpu.copy_gmem_to_smem(weights, b_shared.at[slot], ring.full.at[slot])
+            return step + 1
+
+        return lax.fori_loop(0, row.steps, fill, step)
+
+    def consume(item: Index, step: Index, warpgroup: Index, ring: Ring, refs: Any, y_ref: Ref, shared: Any) -> Index:
+        a_shared, b_shared, staged_shared = shared
+        (b, h, v), row = place(item, refs[2])
+
+        def accumulate(acc: Ref) -> jax.Array:
+            def multiply(i: Index, _: None) -> None:
+                slot = ring.consume(step + i)
+                matrix = a.matrix(a_shared, slot, reader=warpgroup)
+                plgpu.wgmma(acc, matrix.at[pl.ds(warpgroup * own_rows, own_rows)], b_shared.at[slot])
+                # One product stays in flight; the one before it no longer reads its slot.
+                plgpu.wgmma_wait(1)
+                pl.when(i > 0)(lambda: ring.release(step + i - 1))
+
+            lax.fori_loop(0, row.steps, multiply, None)
+            result = acc[...]
+            pl.when(row.steps > 0)(lambda: ring.release(step + row.steps - 1))
+            return result.astype(x.dtype)
+
+        result = pl.run_scoped(accumulate, plgpu.ACC((own_rows, tiling.columns), jnp.float32))
+        corner = [i + warpgroup * (edge - mine) for i, edge, mine in zip((b, h, v), box, half, strict=True)]
+        window = [pl.ds(i, edge) for i, edge in zip(corner, half, strict=True)]
+        for j in range(0, tiling.columns, LANE):
+            plgpu.wait_smem_to_gmem(0, wait_read_only=True)
+            staged.store(staged_shared, result[:, j : j + LANE], warpgroup)
+            plgpu.commit_smem()
+            target = y_ref.at[window[0], window[1], row.phase_h, window[2], row.phase_w, pl.ds(row.column + j, LANE)]
+            plgpu.copy_smem_to_gmem(staged.box(staged_shared, warpgroup), target)
+        return step + row.steps
+
+    return launch(
+        produce,
+        consume,
+        (x, w, jnp.asarray(table(rows)), jnp.asarray(table(taps))),
+        jax.ShapeDtypeStruct(out_shape, x.dtype),
+        items=len(rows) * math.prod(grid),
+        stages=tiling.stages,
+        copies_per_step=2,
+        scratch=(
+            a.scratch(),
+            plgpu.SMEM((tiling.stages, LANE, tiling.columns), x.dtype, transforms=matrix_transforms(x.dtype)),
+            staged.scratch(),
+        ),
+        name="block_row_product",
+    )
+
+
+def _halve(box: tuple[int, int, int]) -> tuple[int, int, int]:
+    """Returns one consumer's part of a box: the flattened box cut in the middle is again a box."""
+    b, h, w = box
+    if b > 1:
+        return b // 2, h, w
+    return (1, h // 2, w) if h > 1 else (1, 1, w // 2)

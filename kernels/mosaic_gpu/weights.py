@@ -1,0 +1,158 @@
+"""The Hopper kernel of the weight gradient: only blocks of weights that exist, each a sum over pixels."""
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.experimental import pallas as pl
+from jax.experimental.pallas import mosaic_gpu as plgpu
+from jaxtyping import Array, Float
+
+from kernels.mosaic_gpu.launch import launch, multiprocessors
+from kernels.mosaic_gpu.plan import WeightBlock, box_grid, choose_box, table
+from kernels.mosaic_gpu.shared import BoxBuffer, Index, Ref, Ring, matrix_transforms
+from kernels.mosaic_gpu.tiling import CONSUMERS, LANE, WeightTiling
+
+
+def block_weight_product(
+    x: Float[Array, "B Hx sx Wx tx C"],
+    dy: Float[Array, "B H W K"],
+    blocks: list[WeightBlock],
+    taps: int,
+    tiling: WeightTiling,
+) -> Float[Array, "splits taps Cw Kw"]:
+    """Returns partial sums of dw[tap, c, k] = Σ_pixels x[pixel moved by the tap, c] · dy[pixel, k].
+
+    Args:
+      x: inputs, split into phases; C a multiple of 8.
+      dy: gradient of the outputs; K a multiple of 8.
+      blocks: blocks to compute.
+      taps: kh · kw.
+      tiling: tile sizes.
+
+    Returns:
+      float32 partial sums, to be added over the splits. Blocks not asked for hold anything, NaN included.
+    """
+    batch, height, width, out_channels = dy.shape
+    box = choose_box(batch, height, width, tiling.pixels)
+    grid = box_grid((batch, height, width), box)
+    tiles = math.prod(grid)
+    splits = min(tiles, tiling.splits or fill_splits(len(blocks), multiprocessors()))
+    tiles_per_split = -(-tiles // splits)
+    a = BoxBuffer((tiling.stages, tiling.rows // LANE), box, x.dtype)
+    b = BoxBuffer((tiling.stages, tiling.columns // LANE), box, x.dtype)
+    own = tiling.rows // LANE // CONSUMERS
+    across = tiling.columns // LANE
+    dy = dy[:, :, None, :, None, :]
+
+    def place(item: Index, block_table: Ref) -> tuple[Index, Index, Index, WeightBlock]:
+        entry, split = lax.div(item, jnp.int32(splits)), lax.rem(item, jnp.int32(splits))
+        start = split * tiles_per_split
+        stop = lax.min(start + tiles_per_split, jnp.int32(tiles))
+        block = WeightBlock(*(block_table[entry, i] for i in range(len(WeightBlock._fields))))
+        return split, start, lax.max(stop - start, 0), block
+
+    def produce(item: Index, step: Index, ring: Ring, refs: Any, _: Ref, shared: Any) -> Index:
+        x_ref, dy_ref, block_table = refs
+        a_shared, b_shared, _ = shared
+        _, start, steps, block = place(item, block_table)
+
+        def fill(i: Index, step: Index) -> Index:
+            slot = ring.acquire(step)
+            tile = start + i
+            image, rest = lax.div(tile, jnp.int32(grid[1] * grid[2])), lax.rem(tile, jnp.int32(grid[1] * grid[2]))
+            n = image * box[0]
+            h = lax.div(rest, jnp.int32(grid[2])) * box[1]
+            v = lax.rem(rest, jnp.int32(grid[2])) * box[2]
+            for j in range(tiling.rows // LANE):
+                source = x_ref.at[
+                    pl.ds(n, box[0]),
+                    pl.ds(h + block.shift_h, box[1]),
+                    block.phase_h,
+                    pl.ds(v + block.shift_w, box[2]),
+                    block.phase_w,
+                    pl.ds(block.row + j * LANE, LANE),
+                ]
+                plgpu.copy_gmem_to_smem(source, a.box(a_shared, slot, j), ring.full.at[slot])
+            for j in range(across):
+                channels = pl.ds(block.column + j * LANE, LANE)
+                source = dy_ref.at[pl.ds(n, box[0]), pl.ds(h, box[1]), 0, pl.ds(v, box[2]), 0, channels]
+                plgpu.copy_gmem_to_smem(source, b.box(b_shared, slot, j), ring.full.at[slot])
+            return step + 1
+
+        return lax.fori_loop(0, steps, fill, step)
+
+    def consume(item: Index, step: Index, warpgroup: Index, ring: Ring, refs: Any, out: Ref, shared: Any) -> Index:
+        a_shared, b_shared, staged = shared
+        split, _, steps, block = place(item, refs[2])
+
+        def accumulate(*accs: Ref) -> list[jax.Array]:
+            def multiply(i: Index, _: None) -> None:
+                slot = ring.consume(step + i)
+                for r in range(own):
+                    pixels_first = a.matrix(a_shared, slot, warpgroup * own + r, reader=warpgroup)
+                    for c in range(across):
+                        right = b.matrix(b_shared, slot, c, reader=warpgroup)
+                        plgpu.wgmma(accs[r * across + c], pixels_first.transpose((1, 0)), right)
+                plgpu.wgmma_wait(own * across)
+                pl.when(i > 0)(lambda: ring.release(step + i - 1))
+
+            lax.fori_loop(0, steps, multiply, None)
+            results = [acc[...] for acc in accs]
+            pl.when(steps > 0)(lambda: ring.release(step + steps - 1))
+            return results
+
+        results = pl.run_scoped(accumulate, *[plgpu.ACC((LANE, LANE), jnp.float32)] * (own * across))
+        for r in range(own):
+            for c in range(across):
+                plgpu.wait_smem_to_gmem(0, wait_read_only=True)
+                staged[warpgroup] = results[r * across + c]
+                plgpu.commit_smem()
+                target = out.at[
+                    split * taps + block.tap,
+                    pl.ds(block.row + (warpgroup * own + r) * LANE, LANE),
+                    pl.ds(block.column + c * LANE, LANE),
+                ]
+                plgpu.copy_smem_to_gmem(staged.at[warpgroup], target)
+        return step + steps
+
+    in_channels = -(-x.shape[-1] // tiling.rows) * tiling.rows
+    out_channels = -(-out_channels // tiling.columns) * tiling.columns
+    partial = launch(
+        produce,
+        consume,
+        (x, dy, jnp.asarray(table(blocks))),
+        jax.ShapeDtypeStruct((splits * taps, in_channels, out_channels), jnp.float32),
+        items=len(blocks) * splits,
+        stages=tiling.stages,
+        copies_per_step=tiling.rows // LANE + across,
+        scratch=(
+            a.scratch(),
+            b.scratch(),
+            plgpu.SMEM((CONSUMERS, LANE, LANE), jnp.float32, transforms=matrix_transforms(jnp.float32)),
+        ),
+        name="block_weight_product",
+    )
+    return partial.reshape(splits, taps, in_channels, out_channels)
+
+
+def fill_splits(blocks: int, multiprocessors: int) -> int:
+    """Returns into how many parts to cut the pixels so that blocks × parts is about a whole number of rounds.
+
+    Each part costs a partial result to write and read back, so few parts are better, and at most 16 are made.
+
+    Args:
+      blocks: blocks of weights to compute.
+      multiprocessors: blocks that run at once.
+
+    Returns:
+      1 to 16.
+    """
+
+    def idle(splits: int) -> float:
+        work = blocks * splits
+        return -(-work // multiprocessors) * multiprocessors / work
+
+    return min(range(1, 17), key=lambda splits: idle(splits) + 0.01 * splits)
