@@ -10,9 +10,9 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import mosaic_gpu as plgpu
 from jaxtyping import Array, Float
 
-from kernels.mosaic_gpu.launch import launch
+from kernels.mosaic_gpu.launch import launch, multiprocessors
 from kernels.mosaic_gpu.plan import Row, Tap, box_grid, choose_box, table
-from kernels.mosaic_gpu.shared import BoxBuffer, Index, Ref, Ring, matrix_transforms
+from kernels.mosaic_gpu.shared import BoxBuffer, Index, Ref, Ring, matrix_transforms, unravel
 from kernels.mosaic_gpu.tiling import CONSUMERS, LANE, ConvTiling
 
 
@@ -44,15 +44,17 @@ def block_row_product(
     a = BoxBuffer((tiling.stages,), box, x.dtype)
     staged = BoxBuffer((CONSUMERS,), half, x.dtype)
     own_rows = tiling.rows // CONSUMERS
+    tiles = math.prod(grid)
+    per_group = min(tiles, multiprocessors() * tiling.waves) if tiling.waves else tiles
 
     def place(item: Index, row_table: Ref) -> tuple[list[Index], Row]:
-        # Rows outermost: all blocks work on rows of about one length at a time, and share their weights.
-        row, tile = lax.div(item, jnp.int32(math.prod(grid))), lax.rem(item, jnp.int32(math.prod(grid)))
-        image, across = lax.div(tile, jnp.int32(grid[1] * grid[2])), lax.rem(tile, jnp.int32(grid[1] * grid[2]))
-        corner = [image, lax.div(across, jnp.int32(grid[2])), lax.rem(across, jnp.int32(grid[2]))]
-        return [i * edge for i, edge in zip(corner, box, strict=True)], Row(
-            *(row_table[row, i] for i in range(len(Row._fields)))
-        )
+        # All blocks work on rows of one length at a time, and on pixels that the cache holds for the next rows.
+        group = lax.div(item, jnp.int32(len(rows) * per_group))
+        rest = item - group * (len(rows) * per_group)
+        size = lax.min(jnp.int32(per_group), tiles - group * per_group)
+        row, tile = lax.div(rest, size), group * per_group + lax.rem(rest, size)
+        corner = [i * edge for i, edge in zip(unravel(tile, grid), box, strict=True)]
+        return corner, Row(*(row_table[row, i] for i in range(len(Row._fields))))
 
     def produce(item: Index, step: Index, ring: Ring, refs: Any, _: Ref, shared: Any) -> Index:
         x_ref, w_ref, row_table, tap_table = refs
@@ -114,7 +116,7 @@ def block_row_product(
         consume,
         (x, w, jnp.asarray(table(rows)), jnp.asarray(table(taps))),
         jax.ShapeDtypeStruct(out_shape, x.dtype),
-        items=len(rows) * math.prod(grid),
+        items=len(rows) * tiles,
         stages=tiling.stages,
         copies_per_step=2,
         scratch=(

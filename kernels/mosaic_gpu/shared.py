@@ -49,6 +49,13 @@ def matrix_transforms(dtype: DTypeLike) -> tuple[Any, ...]:
     return plgpu.TilingTransform((8, 128 // jnp.dtype(dtype).itemsize)), plgpu.SwizzleTransform(128)
 
 
+def unravel(i: Index, grid: tuple[int, int, int]) -> tuple[Index, Index, Index]:
+    """Returns the place of the i-th box in a grid of boxes, the last direction fastest."""
+    plane, width = jnp.int32(grid[1] * grid[2]), jnp.int32(grid[2])
+    rest = lax.rem(i, plane)
+    return lax.div(i, plane), lax.div(rest, width), lax.rem(rest, width)
+
+
 class BoxBuffer:
     """Slots that the copy engine sees as boxes of an image and `wgmma` as matrices [pixels, 64 channels].
 

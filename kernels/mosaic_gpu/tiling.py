@@ -23,6 +23,8 @@ class ConvTiling:
       rows: output pixels of a tile, 128 or 256; half of them per consumer warpgroup.
       columns: output channels of a tile, a multiple of 64 up to 256. Also the granularity of the staircase.
       stages: depth of the ring of copies in flight.
+      waves: tiles of pixels that each multiprocessor takes through all block rows before any moves on, so that the
+        rows find their pixels in the cache; 0 for all, so that the shortest row of all comes last.
       pad_in_memory: whether to materialise the zeros left of and above the image. Otherwise the copy engine makes them
         from negative coordinates, which interpret mode cannot.
 
@@ -33,6 +35,7 @@ class ConvTiling:
     rows: int = 256
     columns: int = 128
     stages: int = 4
+    waves: int = 1
     pad_in_memory: bool = False
 
     def __post_init__(self) -> None:
@@ -40,6 +43,7 @@ class ConvTiling:
         _require(self.rows in (128, 256), "rows", self.rows, "128 or 256")
         _require(0 < self.columns <= 256 and self.columns % LANE == 0, "columns", self.columns, "64, 128, 192 or 256")
         _require(self.stages >= 2, "stages", self.stages, "at least 2")
+        _require(self.waves >= 0, "waves", self.waves, "0 or more")
         # An accumulator of 64 rows takes columns / 2 of the 232 registers that a consumer thread has.
         _require(
             self.rows * self.columns <= 256 * 128, "rows × columns", (self.rows, self.columns), "at most 256 × 128"
@@ -122,9 +126,9 @@ def weight_heuristic() -> WeightTiling:
 
 def conv_search_space() -> Iterator[ConvTiling]:
     """Yields every tile worth timing for the forward product and the input gradient."""
-    for rows, columns, stages in itertools.product((128, 256), (64, 128, 192, 256), (3, 4, 5, 6)):
+    for rows, columns, stages, waves in itertools.product((128, 256), (64, 128, 192, 256), (3, 4, 5), (0, 1, 2)):
         try:
-            yield ConvTiling(rows, columns, stages)
+            yield ConvTiling(rows, columns, stages, waves)
         except ValueError:
             continue
 

@@ -12,8 +12,12 @@ from jaxtyping import Array, Float
 
 from kernels.mosaic_gpu.launch import launch, multiprocessors
 from kernels.mosaic_gpu.plan import WeightBlock, box_grid, choose_box, table
-from kernels.mosaic_gpu.shared import BoxBuffer, Index, Ref, Ring, matrix_transforms
+from kernels.mosaic_gpu.shared import BoxBuffer, Index, Ref, Ring, matrix_transforms, unravel
 from kernels.mosaic_gpu.tiling import CONSUMERS, LANE, WeightTiling
+
+# What filling the ring, and writing a partial sum and reading it back, cost in pixels of one block's arithmetic:
+# estimates for an H100, from 2048 multiply-adds per clock and 13 bytes of memory per clock and multiprocessor.
+STARTUP_PIXELS, PARTIAL_PIXELS = 160, 800
 
 
 def block_weight_product(
@@ -39,7 +43,7 @@ def block_weight_product(
     box = choose_box(batch, height, width, tiling.pixels)
     grid = box_grid((batch, height, width), box)
     tiles = math.prod(grid)
-    splits = min(tiles, tiling.splits or fill_splits(len(blocks), multiprocessors()))
+    splits = min(tiles, tiling.splits or fill_splits(len(blocks), batch * height * width, multiprocessors()))
     tiles_per_split = -(-tiles // splits)
     a = BoxBuffer((tiling.stages, tiling.rows // LANE), box, x.dtype)
     b = BoxBuffer((tiling.stages, tiling.columns // LANE), box, x.dtype)
@@ -61,11 +65,7 @@ def block_weight_product(
 
         def fill(i: Index, step: Index) -> Index:
             slot = ring.acquire(step)
-            tile = start + i
-            image, rest = lax.div(tile, jnp.int32(grid[1] * grid[2])), lax.rem(tile, jnp.int32(grid[1] * grid[2]))
-            n = image * box[0]
-            h = lax.div(rest, jnp.int32(grid[2])) * box[1]
-            v = lax.rem(rest, jnp.int32(grid[2])) * box[2]
+            n, h, v = (at * edge for at, edge in zip(unravel(start + i, grid), box, strict=True))
             for j in range(tiling.rows // LANE):
                 source = x_ref.at[
                     pl.ds(n, box[0]),
@@ -138,21 +138,20 @@ def block_weight_product(
     return partial.reshape(splits, taps, in_channels, out_channels)
 
 
-def fill_splits(blocks: int, multiprocessors: int) -> int:
-    """Returns into how many parts to cut the pixels so that blocks × parts is about a whole number of rounds.
-
-    Each part costs a partial result to write and read back, so few parts are better, and at most 16 are made.
+def fill_splits(blocks: int, pixels: int, multiprocessors: int) -> int:
+    """Returns into how many parts to cut the pixels, so that few multiprocessors idle and few parts are stored.
 
     Args:
       blocks: blocks of weights to compute.
+      pixels: output pixels, over the batch.
       multiprocessors: blocks that run at once.
 
     Returns:
-      1 to 16.
+      1 to 32.
     """
 
-    def idle(splits: int) -> float:
-        work = blocks * splits
-        return -(-work // multiprocessors) * multiprocessors / work
+    def cost(splits: int) -> float:
+        rounds = -(-blocks * splits // multiprocessors)
+        return rounds * (pixels / splits + STARTUP_PIXELS) + blocks * splits / multiprocessors * PARTIAL_PIXELS
 
-    return min(range(1, 17), key=lambda splits: idle(splits) + 0.01 * splits)
+    return min(range(1, 33), key=cost)

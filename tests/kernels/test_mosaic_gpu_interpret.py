@@ -1,0 +1,115 @@
+"""The Hopper kernels' numbers and synchronisation, interpreted on the CPU. Needs JAX 0.12, hence Python 3.12."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.experimental.pallas import mosaic_gpu as plgpu
+
+from kernels import pallas_mosaic_gpu, triangular_conv, triangular_matmul
+from kernels.mosaic_gpu import shared
+from kernels.mosaic_gpu.shared import interpret_mode
+from kernels.mosaic_gpu.tiling import ConvTiling, WeightTiling
+from tests.kernels import oracle
+from tests.kernels.suite import CASES, TriangularConvSuite, arrays, check
+
+if not hasattr(plgpu, "force_gpu_interpret_mode"):
+    pytest.skip("GPU interpret mode needs JAX 0.12", allow_module_level=True)
+
+interpreter = pytest.importorskip("jax._src.pallas.mosaic_gpu.interpret.interpret_pallas_call")
+
+BY_NAME = {case.name: case for case in CASES}
+
+
+@pytest.fixture(autouse=True)
+def _reset_interpreter():
+    """An exception inside a kernel leaves the interpreter's state behind."""
+    yield
+    interpreter.reset_gpu_interpret_mode_state()
+
+
+class TestHopper(TriangularConvSuite):
+    implementation = "pallas_mosaic_gpu"
+    dtypes = ("bfloat16",)
+
+    def context(self):
+        return interpret_mode()
+
+    # The shared versions of these two run in float32, which the kernels refuse.
+    def test_narrow_width_is_a_prefix_of_full_width(self):
+        case = CASES[0]
+        x, w, _ = arrays(case, "bfloat16")
+        full = triangular_conv(x, w, case.visible, padding=case.padding, implementation=self.implementation)
+        narrow = triangular_conv(
+            x[..., :4], w[:, :, :4, :4], case.visible[:4], padding=case.padding, implementation=self.implementation
+        )
+        np.testing.assert_array_equal(np.asarray(full[..., :4], np.float32), np.asarray(narrow, np.float32))
+
+    def test_runs_inside_scan(self):
+        case = CASES[0]
+        x, w, _ = arrays(case, "bfloat16")
+
+        def layer(x, _):
+            return triangular_conv(
+                x, w / 1e4, case.visible, padding=case.padding, implementation=self.implementation
+            ), None
+
+        scanned, _ = jax.lax.scan(layer, x, length=2)
+        twice = layer(layer(x, 0)[0], 0)[0]
+        np.testing.assert_array_equal(np.asarray(scanned, np.float32), np.asarray(twice, np.float32))
+
+
+def products_with(case, conv, weight):
+    """Returns (y, dx, dw) computed with the given tiles, and their exact values and bounds."""
+    x, w, dy = arrays(case, "bfloat16")
+    shared_arguments = {"strides": case.strides, "padding": case.padding}
+    with interpret_mode():
+        got = (
+            pallas_mosaic_gpu.forward(x, w, case.visible, tiling=conv, **shared_arguments),
+            pallas_mosaic_gpu.input_gradient(
+                dy, w, case.visible, x_shape=case.x_shape, tiling=conv, **shared_arguments
+            ),
+            pallas_mosaic_gpu.weight_gradient(
+                x, dy, case.visible, w_shape=case.w_shape, tiling=weight, **shared_arguments
+            ),
+        )
+    return got, oracle.products(case, x, w, dy), oracle.bounds(case, x, w, dy, "bfloat16")
+
+
+@pytest.mark.parametrize(
+    ("conv", "weight"),
+    [
+        (ConvTiling(256, 64, 2, waves=0), WeightTiling(256, 64, 64, 2, splits=1)),
+        (ConvTiling(128, 192, 3, waves=2), WeightTiling(128, 128, 128, 3, splits=3)),
+    ],
+)
+def test_every_kind_of_tile_gives_the_same_numbers(conv, weight):
+    case = BY_NAME["wide"]._replace(x_shape=(1, 13, 24, 136), strides=(2, 1))
+    for a, exact, bound in zip(*products_with(case, conv, weight), strict=True):
+        assert (np.abs(np.asarray(a, np.float64) - exact) <= bound).all()
+
+
+def test_matmul_takes_any_leading_shape():
+    rng = np.random.default_rng(0)
+    x = jnp.asarray(rng.standard_normal((3, 5, 40)), jnp.bfloat16)
+    w = jnp.asarray(rng.standard_normal((40, 24)), jnp.bfloat16)
+    visible = tuple(-(-40 * (k + 1) // 24) for k in range(24))
+    with interpret_mode():
+        y = triangular_matmul(x, w, visible, implementation="pallas_mosaic_gpu")
+    exact = np.asarray(x, np.float64) @ np.where(np.arange(40)[:, None] < np.array(visible), np.asarray(w), 0)
+    np.testing.assert_allclose(np.asarray(y, np.float64), exact, rtol=2**-7, atol=1e-4)
+
+
+def test_no_copy_races_with_a_reader():
+    with interpret_mode(detect_races=True):
+        check(BY_NAME["wide"], "bfloat16", "pallas_mosaic_gpu")
+
+
+def test_race_detector_sees_a_slot_that_is_refilled_too_early(monkeypatch):
+    monkeypatch.setattr(shared.Ring, "acquire", lambda ring, step: ring.slot(step))
+    monkeypatch.setattr(shared.Ring, "drain", lambda ring, steps: None)
+    monkeypatch.setattr(shared.Ring, "release", lambda ring, step: None)
+    case = BY_NAME["wide"]
+    x, w, _ = arrays(case, "bfloat16")
+    with interpret_mode(detect_races=True), pytest.raises(jax.errors.JaxRuntimeError, match="RACE DETECTED"):
+        pallas_mosaic_gpu.forward(x, w, case.visible, strides=case.strides, padding=case.padding).block_until_ready()
