@@ -45,7 +45,9 @@ class Preparation:
         if images.shape[-1] != len(self.mean):
             raise ValueError(f"mean must have one number for each of {images.shape[-1]} planes, got {self.mean}")
         white = 255 if jnp.issubdtype(images.dtype, jnp.integer) else 1
-        return images.astype(jnp.float32) * (1 / (white * jnp.array(self.std))) - jnp.array(self.mean) / jnp.array(self.std)
+        return images.astype(jnp.float32) * (1 / (white * jnp.array(self.std))) - jnp.array(self.mean) / jnp.array(
+            self.std
+        )
 
     def for_training(self, key: PRNGKeyArray, images: Num[Array, "B H W P"]) -> Float[Array, "B H W P"]:
         """Normalised and augmented images."""

@@ -10,13 +10,18 @@ from typing import Any, Protocol
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Int, Num
 
 from awn_jax.data.sources import ImageSet
 
 BATCH_AXIS = "data"
 DEVICE_BYTES = 2 << 30
+
+
+def data_mesh() -> Mesh:
+    """All devices of all hosts in a row, along the batch."""
+    return jax.make_mesh((jax.device_count(),), (BATCH_AXIS,), axis_types=(AxisType.Auto,))
 
 
 @functools.lru_cache(maxsize=2)

@@ -152,7 +152,9 @@ def _tfds(name: str, split: str, data_dir: str | None) -> ImageSet:
             f"tfds build {name} --file_format=array_record --overwrite"
         ) from error
     except (ValueError, KeyError) as error:
-        raise DataError(f"split of {name} must be one of {sorted(builder.info.splits)} or part of one, got {split!r}") from error
+        raise DataError(
+            f"split of {name} must be one of {sorted(builder.info.splits)} or part of one, got {split!r}"
+        ) from error
     images = np.empty((len(source), *features["image"].shape), features["image"].np_dtype)
     labels = np.empty(len(source), np.int32)
     if not len(source):

@@ -81,7 +81,9 @@ class AnyWidthHead(nnx.Module):
     def _pixels_first(self, x: Array, width: widths.Width) -> Float[Array, "B P C"]:
         check_channels(self, x, self.inputs.active(width), width)
         if x.shape[1] * x.shape[2] != self.pixels:
-            raise ValueError(f"AnyWidthHead: x must have {self.pixels} pixels, got shape {x.shape}; is the image size right?")
+            raise ValueError(
+                f"AnyWidthHead: x must have {self.pixels} pixels, got shape {x.shape}; is the image size right?"
+            )
         return x.reshape(x.shape[0], self.pixels, x.shape[-1])
 
     def cost(self, outputs_shape: tuple[int, ...], width: widths.Width) -> tuple[int, int]:

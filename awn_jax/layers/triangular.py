@@ -39,7 +39,7 @@ class Triangular(nnx.Module):
         self.bias = None
         if use_bias:
             # PyTorch's default: the bound of the weights, taken from the whole layer.
-            bound = self.inputs.channels ** -0.5
+            bound = self.inputs.channels**-0.5
             for size in taps:
                 bound *= size**-0.5
             self.bias = nnx.Param(jax.random.uniform(rngs.params(), (self.outputs.channels,), dtype, -bound, bound))

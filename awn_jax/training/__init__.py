@@ -2,14 +2,16 @@
 
 from awn_jax.training.objectives import OBJECTIVES, nested, sequential
 from awn_jax.training.plan import WidthPlan
-from awn_jax.training.step import TrainState, init_state, make_train_steps, split
+from awn_jax.training.step import NonFiniteError, TrainState, init_state, make_train_steps, merge, split
 
 __all__ = [
     "OBJECTIVES",
+    "NonFiniteError",
     "TrainState",
     "WidthPlan",
     "init_state",
     "make_train_steps",
+    "merge",
     "nested",
     "sequential",
     "split",

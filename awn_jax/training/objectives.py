@@ -65,7 +65,7 @@ def nested(
     """
 
     def loss(params: Tree) -> tuple[Array, tuple[Array, Tree]]:
-        model = nnx.merge(graphdef, params, stats)
+        model = nnx.merge(graphdef, params, stats, copy=True)
         losses = cross_entropy(model.logits_at(images, plan.widths), labels)
         return plan.weights(key).astype(losses.dtype) @ losses, (losses, nnx.state(model, nnx.BatchStat))
 
@@ -92,7 +92,7 @@ def sequential(
 
     def one_pass(width: float, params: Tree) -> tuple[tuple[Array, Tree], Tree]:
         def loss(params: Tree) -> tuple[Array, Tree]:
-            model = nnx.merge(graphdef, params, stats)
+            model = nnx.merge(graphdef, params, stats, copy=True)
             value = cross_entropy(model(images, width), labels)
             return plan.weight * value, nnx.state(model, nnx.BatchStat)
 

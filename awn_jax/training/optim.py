@@ -7,7 +7,9 @@ import optax
 Schedule = Literal["step", "linear", "cosine"]
 
 
-def learning_rate(schedule: Schedule, peak: float, steps: int, *, at: tuple[float, ...], factor: float) -> optax.Schedule:
+def learning_rate(
+    schedule: Schedule, peak: float, steps: int, *, at: tuple[float, ...], factor: float
+) -> optax.Schedule:
     """The learning rate of each step.
 
     Args:

@@ -1,5 +1,6 @@
 """The training step, compiled once: split state in, split state out, many steps a dispatch."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,10 @@ from awn_jax.training.objectives import Objective
 from awn_jax.training.plan import WidthPlan
 
 Metrics = dict[str, Array]
+
+
+class NonFiniteError(RuntimeError):
+    """Training has left the finite numbers; the message says where."""
 
 
 @struct.dataclass
@@ -40,6 +45,11 @@ class TrainState:
 def split(model: nnx.Module) -> tuple[nnx.GraphDef, Any, Any]:
     """(graph definition, parameters, batch-norm statistics) of a model; `nnx.merge` puts them together again."""
     return nnx.split(model, nnx.Param, nnx.BatchStat)
+
+
+def merge(model: nnx.Module, state: "TrainState") -> Any:
+    """A model like the given one with the parameters and statistics of a state."""
+    return nnx.merge(nnx.graphdef(model), state.params, state.stats, copy=True)
 
 
 def init_state(model: nnx.Module, optimizer: optax.GradientTransformation, seed: int) -> TrainState:
@@ -82,7 +92,13 @@ def make_train_steps(
         return TrainState(state.step + 1, params, learnt.stats, opt_state, state.key), metrics
 
     def many_steps(state: TrainState, constants: Any, rows: Any) -> tuple[TrainState, Metrics]:
-        unroll = platform.unrolls_loops() or 1
-        return lax.scan(lambda state, row: one_step(constants, state, row), state, rows, unroll=unroll)
+        step = functools.partial(one_step, constants)
+        if platform.runs_loops_well():
+            return lax.scan(step, state, rows)
+        metrics = []
+        for index in range(len(jax.tree.leaves(rows)[0])):
+            state, values = step(state, jax.tree.map(lambda row, index=index: row[index], rows))
+            metrics.append(values)
+        return state, jax.tree.map(lambda *values: jnp.stack(values), *metrics)
 
     return jax.jit(many_steps, donate_argnums=0, compiler_options=platform.compiler_options())

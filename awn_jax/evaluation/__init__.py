@@ -1,0 +1,5 @@
+"""Accuracy at every width."""
+
+from awn_jax.evaluation.sweep import Row, Sweep, area_under_curve, sweep
+
+__all__ = ["Row", "Sweep", "area_under_curve", "sweep"]

@@ -1,0 +1,77 @@
+"""Checkpoints: the only file that knows Orbax."""
+
+import logging
+import pathlib
+
+import jax
+import orbax.checkpoint as ocp
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from awn_jax.training.step import TrainState
+
+logging.getLogger("absl").setLevel(logging.WARNING)
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint is missing, damaged or of another network; the message says which and what to do."""
+
+
+class Checkpoints:
+    """The checkpoints of a run, newest last; the last two are kept.
+
+    Args:
+        folder: where they are.
+        create: make the folder; otherwise it must be there.
+
+    Raises:
+        CheckpointError: if the folder is not there and is not to be made.
+    """
+
+    def __init__(self, folder: pathlib.Path, *, create: bool = True):
+        self.folder = folder.absolute()
+        if not create and not self.folder.is_dir():
+            raise CheckpointError(f"{self.folder} is not there: has the run written a checkpoint yet?")
+        options = ocp.CheckpointManagerOptions(max_to_keep=2, create=create)
+        self._manager = ocp.CheckpointManager(self.folder, options=options)
+
+    def latest_step(self) -> int | None:
+        """The step of the newest complete checkpoint, or None."""
+        return self._manager.latest_step()
+
+    def save(self, state: TrainState, *, wait: bool = False) -> None:
+        """Writes a checkpoint in the background, unless this step has one; `wait` until it is on disk."""
+        step = int(state.step)
+        if step != self.latest_step():
+            self._manager.save(step, args=ocp.args.StandardSave(state))
+        if wait:
+            self._manager.wait_until_finished()
+
+    def restore(self, like: TrainState, mesh: Mesh) -> TrainState:
+        """The newest checkpoint, on the devices of a mesh.
+
+        Args:
+            like: a state of the same structure, shapes and types.
+            mesh: where every device gets a copy.
+
+        Raises:
+            CheckpointError: if there is none, or it cannot be read as such a state.
+        """
+        step = self.latest_step()
+        if step is None:
+            raise CheckpointError(f"{self.folder} holds no checkpoint")
+        place = self.folder / str(step)
+        replicated = NamedSharding(mesh, PartitionSpec())
+        wanted = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=replicated), like)
+        try:
+            return self._manager.restore(step, args=ocp.args.StandardRestore(wanted))
+        except Exception as error:
+            lines = str(error).strip().splitlines() or [type(error).__name__]
+            reason = lines[0].split(" [tensorstore_spec")[0][:300]
+            raise CheckpointError(
+                f"{place} cannot be restored ({reason}). If it is of another network, choose another workdir; if it is "
+                "damaged, delete that folder to go on from the checkpoint before it"
+            ) from error
+
+    def close(self) -> None:
+        """Waits for what is being written."""
+        self._manager.close()

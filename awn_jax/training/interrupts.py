@@ -1,0 +1,27 @@
+"""Stopping a run between two steps."""
+
+import signal
+from types import FrameType
+
+
+class Interrupts:
+    """Notes SIGINT and SIGTERM instead of dying of them; a second one kills as usual.
+
+    Attributes:
+        caught: name of the signal that came, or None.
+    """
+
+    def __init__(self):
+        self.caught: str | None = None
+
+    def __enter__(self) -> "Interrupts":
+        self._before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.caught = signal.Signals(number).name
+        signal.signal(number, self._before[signal.Signals(number)])

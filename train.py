@@ -1,0 +1,169 @@
+"""Trains one any-width network, so that it runs at every width, and sweeps them.
+
+    python train.py --config=configs/lenet_fmnist.py --workdir=runs/lenet_fmnist --config.train.epochs=3
+
+The workdir holds `config.json`, `metrics.jsonl`, checkpoints and the final sweep. The same command goes on where a run was
+cut off, and ends where it would have ended.
+"""
+
+import pathlib
+import sys
+import time
+
+import jax
+import numpy as np
+from absl import app, flags, logging
+from ml_collections import config_flags
+
+from awn_jax import config as configs
+from awn_jax import data, evaluation, experiment, platform, training
+from awn_jax.evaluation import report
+from awn_jax.training import checkpoints, interrupts, progress
+
+CONFIG = config_flags.DEFINE_config_file(
+    "config", None, "Experiment, a file of configs/; --config.train.epochs=3 and the like change its fields."
+)
+WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Folder for checkpoints, metrics and the sweep; runs/<config> if not given."
+)
+MULTIHOST = flags.DEFINE_bool("multihost", False, "Join the other processes of this run before anything else.")
+COORDINATOR = flags.DEFINE_string(
+    "coordinator", None, "host:port of process 0; found by itself on TPU, Slurm, Kubernetes."
+)
+PROCESSES = flags.DEFINE_integer("processes", None, "Number of processes, with --coordinator.")
+PROCESS = flags.DEFINE_integer("process", None, "Number of this process from 0, with --coordinator.")
+
+
+def main(argv: list[str]) -> None:
+    if len(argv) > 1:
+        raise configs.ConfigError(f"unknown argument {argv[1]!r}; fields are set as --config.train.epochs=3")
+    if CONFIG.value is None:
+        raise configs.ConfigError("--config must name an experiment, such as configs/lenet_fmnist.py")
+    started = time.monotonic()
+    logging.set_verbosity(logging.WARNING)
+    if MULTIHOST.value:
+        jax.distributed.initialize(COORDINATOR.value, PROCESSES.value, PROCESS.value)
+    platform.use_compilation_cache()
+    first_process = jax.process_index() == 0
+    say = progress.banner if first_process else lambda text: None
+
+    # ── what to do
+    config = configs.parse(CONFIG.value)
+    name = pathlib.Path(config_flags.get_config_filename(flags.FLAGS["config"])).stem
+    workdir = pathlib.Path(WORKDIR.value or pathlib.Path("runs") / name)
+    workdir.mkdir(parents=True, exist_ok=True)
+    saved = workdir / "config.json"
+    if saved.exists():
+        configs.check_same_run(configs.load(saved), config, workdir)
+
+    # ── images, network, optimiser
+    mesh = data.data_mesh()
+    images = experiment.load_data(config, "train")
+    say(f"{name}: {len(images):,} images of {config.data.name}, {mesh.size} {jax.devices()[0].device_kind} device(s)")
+    model = experiment.make_model(config, images.images.shape[1:], images.classes)
+    steps = experiment.count_steps(config, len(images))
+    optimizer, learning_rate = experiment.make_optimizer(config, steps)
+    plan = experiment.make_plan(config, model)
+    feed = experiment.make_feed(config, images, mesh, on_device=False if MULTIHOST.value else None)
+    train_steps = training.make_train_steps(
+        training.split(model)[0],
+        optimizer,
+        training.OBJECTIVES[config.widths.how],
+        plan,
+        experiment.preparation(config),
+        feed,
+    )
+    if first_process:
+        configs.save(config, saved)
+
+    # ── where to begin
+    store = checkpoints.Checkpoints(workdir / "checkpoints")
+    state = training.init_state(model, optimizer, config.train.seed)
+    if store.latest_step() is None:
+        state = data.replicate(state, mesh)
+    else:
+        state = store.restore(state, mesh)
+        say(f"going on from step {int(state.step)}")
+    step = begun_at = int(state.step)
+    say(f"{steps - step} of {steps} steps, {plan.passes} widths each, {config.widths.how}")
+
+    # ── train
+    chunk = config.train.steps_per_dispatch or platform.steps_per_dispatch()
+    log = progress.MetricsLog(workdir / "metrics.jsonl", step) if first_process else None
+    bar = progress.Progress(steps, step, hidden=not first_process)
+    checkpoint_due = time.monotonic() + 60 * config.train.checkpoint_minutes
+    logged_at, logged_step = time.monotonic(), step
+    stop = interrupts.Interrupts()
+    with stop:
+        while step < steps and not stop.caught:
+            count = min(chunk - step % chunk, steps - step)
+            rows = feed.steps(step, count)
+            with jax.transfer_guard("disallow"):
+                state, metrics = train_steps(state, feed.constants, rows)
+            values = jax.device_get(metrics)
+            if not values["finite"].all():
+                where = step + 1 + int(np.argmin(values["finite"]))
+                store.close()
+                raise training.NonFiniteError(
+                    f"loss or weights are not finite at step {where} (loss {values['loss'][where - step - 1]}, "
+                    f"train.learning_rate={config.train.learning_rate}). The checkpoint of step {store.latest_step()} in "
+                    f"{store.folder} is kept; try a lower learning rate in another workdir"
+                )
+            if step == begun_at:
+                say(f"first step done after {time.monotonic() - started:.1f} s")
+                logged_at, logged_step = time.monotonic(), step + count
+            step += count
+            bar.advance(count, float(values["loss"][-1]))
+            if log and (step // config.train.log_every > (step - count) // config.train.log_every or step == steps):
+                now = time.monotonic()
+                seen = (step - logged_step) * config.train.batch_size
+                log.write(
+                    {
+                        "step": step,
+                        "epoch": round(step * config.train.batch_size / len(images), 4),
+                        **{key: float(value[-1]) for key, value in values.items() if key != "finite"},
+                        "learning_rate": float(np.asarray(learning_rate(step - 1))),
+                        "images_per_second": round(seen / max(now - logged_at, 1e-9), 1),
+                    }
+                )
+                logged_at, logged_step = now, step
+            if time.monotonic() >= checkpoint_due:
+                store.save(state)
+                checkpoint_due = time.monotonic() + 60 * config.train.checkpoint_minutes
+    bar.close()
+    store.save(state, wait=True)
+    store.close()
+    if stop.caught:
+        say(f"{stop.caught}: saved step {step} of {steps} in {workdir}; the same command goes on from there")
+        return
+
+    # ── every width
+    say(f"trained in {time.monotonic() - started:.0f} s (this run); sweeping the test images")
+    del feed, images
+    model = training.merge(model, state)
+    result = evaluation.sweep(
+        model,
+        experiment.load_data(config, "test"),
+        experiment.preparation(config),
+        mesh,
+        minimum=config.widths.minimum,
+        progress=first_process,
+    )
+    if first_process:
+        report.write(result, workdir, extra={"workdir": workdir.name, "split": "test", "step": steps})
+        report.plot({name: result}, workdir / "sweep.png")
+        print(report.table(result))
+        print(f"wrote {workdir}/sweep.json, sweep.csv, sweep.png")
+        print(report.summary(result))
+
+
+def run() -> None:
+    """Known errors are one line, not a traceback."""
+    try:
+        app.run(main)
+    except (configs.ConfigError, data.DataError, checkpoints.CheckpointError, training.NonFiniteError) as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    run()
