@@ -66,6 +66,7 @@ def sweep_workdir(workdir: pathlib.Path, arguments: argparse.Namespace) -> evalu
 def main() -> None:
     arguments = parse_arguments()
     logging.getLogger("absl").setLevel(logging.WARNING)
+    platform.keep_freed_memory()
     platform.use_compilation_cache()
     try:
         sweeps = {str(workdir): sweep_workdir(workdir, arguments) for workdir in arguments.workdir}

@@ -1,5 +1,6 @@
 """What a platform needs to be told to run fast."""
 
+import ctypes
 import os
 import pathlib
 
@@ -32,3 +33,20 @@ def use_compilation_cache() -> None:
         cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "awn_jax" / "xla"
         jax.config.update("jax_compilation_cache_dir", str(cache))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+
+
+def keep_freed_memory() -> None:
+    """Makes the C library keep the memory that a step gives back, before the first program runs.
+
+    XLA on a CPU takes tens of megabytes of scratch memory for every step. By default glibc returns them to the system at
+    once, and the next step pays for every page anew: half of a small network's step. Does nothing where the C library has no
+    `mallopt`.
+    """
+    arena_max, mmap_threshold, trim_threshold, top_pad = -8, -3, -1, -2
+    settings = {arena_max: 1, mmap_threshold: 1 << 30, trim_threshold: 2**31 - 1, top_pad: 256 << 20}
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError, TypeError):
+        return
+    for option, value in settings.items():
+        mallopt(option, value)
