@@ -1,0 +1,146 @@
+"""The three products of a dense convolution, in the forms that XLA runs fastest on a CPU.
+
+XLA rewrites a convolution with exchanged dimensions to NHWC · HWIO only at a program's top level; inside a loop it
+falls back to scalar code, 10 to 60 times slower. So both gradients are written here with explicit transposes. See
+docs/kernels.md for what was measured.
+"""
+
+import functools
+import operator
+from collections.abc import Callable
+
+import jax.numpy as jnp
+from jax import Array, lax
+
+from kernels.backend import Padding, Strides
+
+DIMENSIONS = ("NHWC", "HWIO", "NHWC")
+POINT: Padding = ((0, 0), (0, 0))
+
+
+def conv(x: Array, w: Array, *, strides: Strides, padding: Padding) -> Array:
+    """Returns [B, H', W', K], the convolution of x [B, H, W, C] with w [kh, kw, C, K]."""
+    if _is_matmul(w.shape, strides, padding):
+        return _dot(x, w[0, 0], (3,), (0,))
+    return lax.conv_general_dilated(x, w, strides, padding, dimension_numbers=DIMENSIONS)
+
+
+def conv_by_taps(x: Array, w: Array, *, strides: Strides, padding: Padding) -> Array:
+    """Returns the convolution as one sum of outer products, a single fused loop: for very few input channels."""
+    out = tuple(
+        (size + low + high - taps) // stride + 1
+        for size, taps, stride, (low, high) in zip(x.shape[1:3], w.shape[:2], strides, padding, strict=True)
+    )
+    windows = _windows(x, out, w.shape, strides, padding)
+    accumulator = jnp.promote_types(x.dtype, jnp.float32)
+    taps = w.reshape(-1, *w.shape[2:]).astype(accumulator)
+    terms = (
+        window[..., c : c + 1].astype(accumulator) * tap[c]
+        for window, tap in zip(windows, taps, strict=True)
+        for c in range(x.shape[3])
+    )
+    return functools.reduce(operator.add, terms).astype(x.dtype)
+
+
+def input_gradient(dy: Array, w: Array, *, x_shape: tuple[int, ...], strides: Strides, padding: Padding) -> Array:
+    """Returns dx [B, H, W, C]: dy [B, H', W', K], dilated by the strides, convolved with the flipped kernel."""
+    if _is_matmul(w.shape, strides, padding):
+        return _dot(dy, w[0, 0], (3,), (1,))
+    flipped = w[::-1, ::-1].swapaxes(2, 3)
+    pads = _gradient_pads(x_shape, dy.shape, w.shape, strides, padding)
+    return lax.conv_general_dilated(dy, flipped, (1, 1), pads, lhs_dilation=strides, dimension_numbers=DIMENSIONS)
+
+
+def input_gradient_by_rows(
+    dy: Array, w: Array, *, x_shape: tuple[int, ...], strides: Strides, padding: Padding
+) -> Array:
+    """Returns dx: each row of dy convolved along the width with all kernel rows at once, the results added in place.
+
+    Saves the products with the rows of zeros that pad dy, and gives small C a wider matrix product.
+    """
+    kh, kw, in_channels, _ = w.shape
+    rows = w[:, ::-1].transpose(1, 3, 0, 2).reshape(1, kw, w.shape[3], kh * in_channels)
+    _, across = _gradient_pads(x_shape, dy.shape, w.shape, strides, padding)
+    accumulator = jnp.promote_types(dy.dtype, jnp.float32)
+    spread = lax.conv_general_dilated(
+        dy,
+        rows,
+        (1, 1),
+        ((0, 0), across),
+        lhs_dilation=(1, strides[1]),
+        dimension_numbers=DIMENSIONS,
+        preferred_element_type=accumulator,
+    ).reshape(*dy.shape[:2], x_shape[2], kh, in_channels)
+    reach = (dy.shape[1] - 1) * strides[0] + 1
+    dx = jnp.zeros(x_shape, accumulator)
+    for p in range(kh):
+        low = p - padding[0][0]
+        place = ((0, 0, 0), (low, x_shape[1] - reach - low, strides[0] - 1), (0, 0, 0), (0, 0, 0))
+        dx += lax.pad(spread[..., p, :], jnp.zeros((), accumulator), place)
+    return dx.astype(dy.dtype)
+
+
+def weight_gradient(x: Array, dy: Array, *, w_shape: tuple[int, ...], strides: Strides, padding: Padding) -> Array:
+    """Returns dw [kh, kw, C, K] as a convolution over the batch: x as [C, H, W, B], dy as a kernel [H', W', B, K]."""
+    if _is_matmul(w_shape, strides, padding):
+        return _dot(x, dy, (0, 1, 2), (0, 1, 2))[None, None]
+    pads = [
+        (low, taps + (out - 1) * stride - size - low)
+        for size, out, taps, stride, (low, _) in zip(
+            x.shape[1:3], dy.shape[1:3], w_shape[:2], strides, padding, strict=True
+        )
+    ]
+    batch_last, kernel = x.transpose(3, 1, 2, 0), dy.transpose(1, 2, 0, 3)
+    dw = lax.conv_general_dilated(batch_last, kernel, (1, 1), pads, rhs_dilation=strides, dimension_numbers=DIMENSIONS)
+    return dw.transpose(1, 2, 0, 3)
+
+
+def weight_gradient_by_patches(
+    x: Array, dy: Array, *, w_shape: tuple[int, ...], strides: Strides, padding: Padding
+) -> Array:
+    """Returns dw as one matrix product with gathered patches [kh·kw·C, pixels]: for very few input channels."""
+    windows = _windows(x, dy.shape[1:3], w_shape, strides, padding)
+    patches = jnp.concatenate([window.transpose(3, 0, 1, 2) for window in windows])
+    return _dot(patches, dy, (1, 2, 3), (0, 1, 2)).reshape(w_shape)
+
+
+FORWARD: dict[str, Callable[..., Array]] = {"convolution": conv, "taps": conv_by_taps}
+INPUT_GRADIENT: dict[str, Callable[..., Array]] = {"convolution": input_gradient, "rows": input_gradient_by_rows}
+WEIGHT_GRADIENT: dict[str, Callable[..., Array]] = {
+    "convolution": weight_gradient,
+    "patches": weight_gradient_by_patches,
+}
+
+
+def _gradient_pads(
+    x_shape: tuple[int, ...], dy_shape: tuple[int, ...], w_shape: tuple[int, ...], strides: Strides, padding: Padding
+) -> list[tuple[int, int]]:
+    # Negative where strides leave border pixels that no window covers, or padding exceeds the kernel: lax then crops.
+    return [
+        (taps - 1 - low, size - 1 - (out - 1) * stride + low)
+        for size, out, taps, stride, (low, _) in zip(
+            x_shape[1:3], dy_shape[1:3], w_shape[:2], strides, padding, strict=True
+        )
+    ]
+
+
+def _windows(
+    x: Array, out: tuple[int, ...], w_shape: tuple[int, ...], strides: Strides, padding: Padding
+) -> list[Array]:
+    x = jnp.pad(x, ((0, 0), *padding, (0, 0)))
+    (sh, sw), (out_h, out_w) = strides, out
+    return [
+        x[:, p : p + sh * (out_h - 1) + 1 : sh, q : q + sw * (out_w - 1) + 1 : sw]
+        for p in range(w_shape[0])
+        for q in range(w_shape[1])
+    ]
+
+
+def _dot(a: Array, b: Array, a_axes: tuple[int, ...], b_axes: tuple[int, ...]) -> Array:
+    accumulator = jnp.promote_types(a.dtype, jnp.float32)
+    y = lax.dot_general(a, b, ((a_axes, b_axes), ((), ())), preferred_element_type=accumulator)
+    return y.astype(a.dtype)
+
+
+def _is_matmul(w_shape: tuple[int, ...], strides: Strides, padding: Padding) -> bool:
+    return w_shape[:2] == (1, 1) and strides == (1, 1) and padding == POINT
