@@ -14,6 +14,7 @@ image sizes that the stride does not divide are padded to it. Borders need no pa
 """
 
 import math
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -124,7 +125,7 @@ def weight_gradient(
     if _is_matmul(w_shape[:2], strides, padding):
         flat = (1, 1, math.prod(x.shape[:3]), -1)
         x, dy = x.reshape(flat), dy.reshape(flat)
-    tiling = tiling or weight_heuristic()
+    tiling = tiling or weight_heuristic(w_shape[2])
     kernel = (w_shape[0], w_shape[1])
     padded, padding = _pad_low(_pad_channels(x), padding, tiling.pad_in_memory)
     blocks = plan.weight_gradient_plan(visible, kernel, tiling.rows, tiling.columns, strides=strides, padding=padding)
@@ -133,6 +134,30 @@ def weight_gradient(
     partial = block_weight_product(_split_phases(padded, strides), _pad_channels(dy), blocks, math.prod(kernel), tiling)
     dw = partial[:, :, : w_shape[2], : w_shape[3]].sum(0).reshape(w_shape)
     return reference.masked(dw, visible).astype(x.dtype)
+
+
+def default_tiling(
+    product: str, x_shape: tuple[int, ...], w_shape: tuple[int, ...], y_shape: tuple[int, ...], strides: Strides
+) -> ConvTiling | WeightTiling:
+    """Returns the tile that a product takes when none is named.
+
+    Args:
+      product: "forward", "input_gradient" or "weight_gradient".
+      x_shape: (B, H, W, C).
+      w_shape: (kh, kw, C, K).
+      y_shape: (B, H', W', K).
+      strides: (vertical, horizontal).
+
+    Returns:
+      Tile sizes.
+    """
+    if product == "weight_gradient":
+        return weight_heuristic(w_shape[2])
+    if product == "forward":
+        return conv_heuristic(math.prod(y_shape[:3]), w_shape[3], multiprocessors())
+    batch, height, width, _ = x_shape
+    pixels_of_a_phase = batch * -(-height // strides[0]) * -(-width // strides[1])
+    return conv_heuristic(pixels_of_a_phase, w_shape[2], multiprocessors())
 
 
 def unsupported(
@@ -161,7 +186,7 @@ def unsupported(
     return None
 
 
-def is_hopper(device: jax.Device) -> bool:
+def is_hopper(device: Any) -> bool:
     """Whether a GPU has the instructions that the kernels use; `wgmma` exists in compute capability 9 only."""
     return str(getattr(device, "compute_capability", "")).startswith("9.")
 
@@ -176,7 +201,7 @@ def _forward(
     tiling: ConvTiling | None,
 ) -> Array:
     kh, kw, _, out_channels = w.shape
-    tiling = tiling or conv_heuristic(x.shape[0] * math.prod(out_size), out_channels, multiprocessors())
+    tiling = tiling or cast(ConvTiling, default_tiling("forward", x.shape, w.shape, (len(x), *out_size), strides))
     padded, padding = _pad_low(_pad_channels(x), padding, tiling.pad_in_memory)
     rows, taps = plan.forward_plan(visible, (kh, kw), tiling.columns, strides=strides, padding=padding)
     weights = _block_weights(reference.masked(w, visible), tiling)
@@ -197,7 +222,7 @@ def _input_gradient(
     kh, kw, in_channels, _ = w.shape
     batch, height, width, _ = x_shape
     phase_height, phase_width = -(-height // strides[0]), -(-width // strides[1])
-    tiling = tiling or conv_heuristic(batch * phase_height * phase_width, in_channels, multiprocessors())
+    tiling = tiling or cast(ConvTiling, default_tiling("input_gradient", x_shape, w.shape, dy.shape, strides))
     rows, taps = plan.input_gradient_plan(
         visible, in_channels, (kh, kw), tiling.columns, strides=strides, padding=padding
     )

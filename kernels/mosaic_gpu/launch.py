@@ -9,6 +9,7 @@ from jax import lax
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import mosaic_gpu as plgpu
 
+from kernels.mosaic_gpu.plan import dealt
 from kernels.mosaic_gpu.shared import Index, Ring, interpreting
 from kernels.mosaic_gpu.tiling import CONSUMERS
 
@@ -60,13 +61,17 @@ def launch(
         ins, y, shared = refs[: len(operands)], refs[len(operands)], refs[len(operands) + 1 : -2]
         ring = Ring(refs[-2], refs[-1], stages)
         warpgroup, block = lax.axis_index("warpgroup"), lax.axis_index("block")
-        turns = lax.div(items - block + blocks - 1, jnp.int32(blocks))
+        whole = items // blocks
+        turns = whole + (dealt(whole, block, blocks) < items).astype(jnp.int32)
 
         @pl.when(warpgroup == CONSUMERS)
         def _producer() -> None:
             plgpu.set_max_registers(PRODUCER_REGISTERS, action="decrease")
             steps = lax.fori_loop(
-                0, turns, lambda turn, step: produce(block + turn * blocks, step, ring, ins, y, shared), jnp.int32(0)
+                0,
+                turns,
+                lambda turn, step: produce(dealt(turn, block, blocks), step, ring, ins, y, shared),
+                jnp.int32(0),
             )
             ring.drain(steps)
 
@@ -76,7 +81,7 @@ def launch(
             lax.fori_loop(
                 0,
                 turns,
-                lambda turn, step: consume(block + turn * blocks, step, warpgroup, ring, ins, y, shared),
+                lambda turn, step: consume(dealt(turn, block, blocks), step, warpgroup, ring, ins, y, shared),
                 jnp.int32(0),
             )
             plgpu.wait_smem_to_gmem(0)

@@ -43,8 +43,8 @@ class Row(NamedTuple):
     phase_w: int
 
     @property
-    def steps(self) -> int:
-        """Blocks that its reduction visits."""
+    def steps(self) -> Any:
+        """Blocks that its reduction visits; inside a kernel, where the fields are traced, so is this."""
         return self.taps * (self.stop - self.start)
 
 
@@ -163,6 +163,20 @@ def box_grid(image: tuple[int, int, int], box: Box) -> tuple[int, int, int]:
     """Returns how many boxes cover the image in each direction."""
     b, h, w = (-(-size // edge) for size, edge in zip(image, box, strict=True))
     return b, h, w
+
+
+def dealt(turn: Any, block: Any, blocks: int) -> Any:
+    """Returns which item a block takes on a turn: items are dealt out to and fro, so that lengths even out.
+
+    Args:
+      turn: how many items the block had before.
+      block: 0 to `blocks` - 1.
+      blocks: how many there are.
+
+    Returns:
+      An item; the last turn's may lie past the end.
+    """
+    return turn * blocks + block + (turn & 1) * (blocks - 1 - 2 * block)
 
 
 def table(entries: list[Any]) -> Table:

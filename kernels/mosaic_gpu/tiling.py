@@ -119,9 +119,19 @@ def conv_heuristic(pixels: int, out_channels: int, multiprocessors: int) -> Conv
     return ConvTiling(rows, columns, stages=4 if rows == 256 else 5)
 
 
-def weight_heuristic() -> WeightTiling:
-    """Returns the tile to take when none is named. Reasoned, not measured: no Hopper GPU has been at hand."""
-    return WeightTiling()
+def weight_heuristic(in_channels: int) -> WeightTiling:
+    """Returns the tile to take when none is named. Reasoned, not measured: no Hopper GPU has been at hand.
+
+    A wide layer's tile of 256 × 128 reads a third less per operation than one of 128 × 128, and its coarser blocks
+    still skip most of what can be skipped.
+
+    Args:
+      in_channels: input channels.
+
+    Returns:
+      A legal tile.
+    """
+    return WeightTiling(256, 128, 64, stages=4) if in_channels >= 768 else WeightTiling()
 
 
 def conv_search_space() -> Iterator[ConvTiling]:

@@ -40,5 +40,7 @@ if [ ! -x "$venv/bin/python" ]; then
   mv "$venv.new" "$venv"
 fi
 
-JAX_PLATFORMS=cpu "$venv/bin/python" -m pytest tests/kernels/test_mosaic_gpu_interpret.py \
+# Without conftest.py, which loads the whole project and its dependencies.
+JAX_PLATFORMS=cpu "$venv/bin/python" -m pytest --noconftest --jaxtyping-packages=kernels,beartype.beartype \
+  tests/kernels/test_mosaic_gpu_interpret.py \
   tests/kernels/test_mosaic_gpu_compile.py tests/kernels/test_pallas_mosaic_gpu.py "$@"

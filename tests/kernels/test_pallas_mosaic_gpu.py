@@ -123,7 +123,18 @@ def test_search_space_holds_the_heuristics():
     for pixels in (64, 6_272, 100_352):
         for channels in (10, 64, 512, 1024):
             assert tiling.conv_heuristic(pixels, channels, multiprocessors=132) in space
-    assert tiling.weight_heuristic() in set(tiling.weight_search_space())
+            assert tiling.weight_heuristic(channels) in set(tiling.weight_search_space())
+
+
+def test_dealing_gives_every_item_once_and_evens_out_lengths():
+    lengths = np.repeat(np.arange(144, 0, -18), 98)  # 1024 channels: 98 tiles of pixels, 8 block rows
+    blocks = 132
+    turns = -(-len(lengths) // blocks)
+    hands = [[plan.dealt(turn, block, blocks) for turn in range(turns)] for block in range(blocks)]
+    items = [item for hand in hands for item in hand if item < len(lengths)]
+    assert sorted(items) == list(range(len(lengths)))
+    loads = [sum(lengths[item] for item in hand if item < len(lengths)) for hand in hands]
+    assert max(loads) <= 1.05 * np.mean(loads)
 
 
 def test_splits_fill_the_gpu_without_needless_partial_sums():

@@ -1,0 +1,62 @@
+"""`python -m kernels.bench_gpu`: checks, tunes and measures the Hopper kernels, in under ten minutes.
+
+Without a GPU: `--interpret` goes through all of it at tiny sizes (JAX 0.12; its times mean nothing), and `--compile`
+compiles every layer for an H100 and says what the compiler used (JAX's CUDA plugin and ptxas). The last line printed is
+JSON: a list of `shape`, `pass`, `implementation`, `vs_masked`, `vs_equal_weights`; ratios above 1 are faster.
+"""
+
+import argparse
+import contextlib
+import json
+import sys
+from pathlib import Path
+
+import jax
+
+from kernels.bench_gpu import offline_report, phases
+from kernels.bench_gpu.phases import Sizes
+from kernels.bench_gpu.report import Report
+from kernels.bench_gpu.timing import Deadline
+from kernels.mosaic_gpu.shared import interpret_mode
+from kernels.pallas_mosaic_gpu import is_hopper
+
+
+def main() -> int:
+    """Runs the bench; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m kernels.bench_gpu", description=__doc__)
+    parser.add_argument("--interpret", action="store_true", help="tiny sizes on the CPU; times mean nothing")
+    parser.add_argument("--compile", action="store_true", help="only compile for an H100, which need not exist")
+    parser.add_argument("--budget", type=float, default=540, help="seconds after which nothing new is begun")
+    parser.add_argument("--out", type=Path, default=Path("runs/bench_gpu"), help="where gpu.md and gpu.json go")
+    args = parser.parse_args()
+    if args.compile:
+        return offline_report.main(args.out)
+    if not args.interpret and not (jax.default_backend() == "gpu" and is_hopper(jax.devices()[0])):
+        print(f"This needs a Hopper GPU, found {jax.devices()[0].device_kind}. Try --interpret or --compile.")
+        return 2
+    context = interpret_mode() if args.interpret else contextlib.nullcontext()
+    with context:
+        ok, rows = run(Sizes.tiny() if args.interpret else Sizes(), Report(args.out, "Hopper kernels"), args.budget)
+    print(json.dumps(rows))
+    sys.stdout.flush()
+    return 0 if ok else 1
+
+
+def run(sizes: Sizes, report: Report, seconds: float) -> tuple[bool, list[dict[str, object]]]:
+    """Goes through the phases, the most important first; returns whether all numbers were right, and the ratios."""
+    deadline = Deadline(seconds)
+    peak = phases.ceilings(sizes, report)
+    expected, ok = phases.correctness(sizes, report)
+    if not ok:
+        print("Stopping: numbers are wrong, so times would mean nothing.", flush=True)
+        return False, []
+    tiles = phases.tile_search(sizes, report, expected, Deadline(min(sizes.search_seconds, deadline.left)))
+    rows = phases.speed(sizes.key, "key", sizes, report, tiles, peak, deadline)
+    phases.training(sizes, report, tiles, deadline)
+    rows += phases.speed(sizes.other, "other", sizes, report, tiles, peak, deadline)
+    print(f"{deadline.left:.0f} of {seconds:.0f} s left", flush=True)
+    return True, rows
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,83 @@
+"""Whether the kernels' numbers are right at a layer, against a plain float32 computation."""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from kernels import reference
+from kernels.backend import Products
+from kernels.bench_gpu.layers import Layer
+
+PRODUCTS = ("forward", "input_gradient", "weight_gradient")
+# bfloat16 results of float32 sums: half a unit in the last of 8 bits, about 1.7e-3 of the norm.
+MAX_RELATIVE_ERROR = 4e-3
+
+
+class Exact(NamedTuple):
+    """Inputs of a layer, and what the three products should give."""
+
+    x: Array
+    w: Array
+    dy: Array
+    results: dict[str, Array]
+
+
+def random_arrays(layer: Layer, seed: int) -> tuple[Array, Array, Array]:
+    """Returns (x, w, dy); w is large garbage past the staircase, which must not matter."""
+    keys = jax.random.split(jax.random.key(seed), 3)
+    shapes = (layer.x_shape, layer.w_shape, layer.y_shape)
+    x, w, dy = (jax.random.normal(k, shape, jnp.bfloat16) for k, shape in zip(keys, shapes, strict=True))
+    inside = jnp.arange(layer.in_channels)[:, None] < jnp.asarray(layer.visible)[None, :]
+    return x, jnp.where(inside, w, 1e4).astype(w.dtype), dy
+
+
+def exact(layer: Layer, seed: int = 0) -> Exact:
+    """Computes the three products in float32, tap by tap, through no convolution library."""
+    x, w, dy = random_arrays(layer, seed)
+
+    @jax.jit
+    def compute(x: Array, w: Array, dy: Array) -> tuple[Array, Array, Array]:
+        full = jax.tree.map(lambda a: a.astype(jnp.float32), (x, w))
+        y, pull = jax.vjp(functools.partial(_conv, layer=layer), *full)
+        return y, *pull(dy.astype(jnp.float32))
+
+    return Exact(x, w, dy, dict(zip(PRODUCTS, compute(x, w, dy), strict=True)))
+
+
+def run_product(name: str, products: Products, layer: Layer, arrays: tuple[Array, Array, Array]) -> Array:
+    """Returns one of the three products."""
+    x, w, dy = arrays
+    static = {"strides": layer.strides, "padding": layer.padding}
+    if name == "forward":
+        return products.forward(x, w, layer.visible, **static)
+    if name == "input_gradient":
+        return products.input_gradient(dy, w, layer.visible, x_shape=layer.x_shape, **static)
+    return products.weight_gradient(x, dy, layer.visible, w_shape=layer.w_shape, **static)
+
+
+def relative_error(name: str, result: Array, expected: Exact, layer: Layer) -> float:
+    """Returns ‖result − exact‖ / ‖exact‖; infinite where it is not finite or a missing weight has a gradient."""
+    right = expected.results[name]
+    if name == "weight_gradient":
+        missing = np.arange(layer.in_channels)[:, None] >= np.asarray(layer.visible)[None, :]
+        if bool(jnp.any((result != 0) & missing)):
+            return float("inf")
+    wide = result.astype(jnp.float32)
+    error = float(jnp.linalg.norm(wide - right) / jnp.linalg.norm(right))
+    return error if np.isfinite(error) else float("inf")
+
+
+def _conv(x: Array, w: Array, layer: Layer) -> Array:
+    w = reference.masked(w, layer.visible)
+    (_, height, width, _), pad, stride = layer.y_shape, layer.pad, layer.stride
+    padded = jnp.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
+    y = jnp.zeros(layer.y_shape, jnp.float32)
+    for i, j in np.ndindex(layer.kernel, layer.kernel):
+        rows = slice(i, i + stride * (height - 1) + 1, stride)
+        columns = slice(j, j + stride * (width - 1) + 1, stride)
+        y += jnp.einsum("bhwc,ck->bhwk", padded[:, rows, columns], w[i, j], precision=jax.lax.Precision.HIGHEST)
+    return y
