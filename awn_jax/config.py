@@ -198,7 +198,7 @@ def parse(config: Mapping[str, Any] | ml_collections.ConfigDict) -> Config:
     return _build(Config, values, "config")
 
 
-def _build(kind: type, values: Mapping[str, Any], where: str) -> Any:
+def _build(kind: type, values: Any, where: str) -> Any:
     if not isinstance(values, Mapping):
         raise ConfigError(f"{where} must hold fields, got {values!r}")
     hints = typing.get_type_hints(kind)

@@ -12,8 +12,8 @@ from awn_jax import config as configs
 def get_config():
     config = configs.default()
     config.data.name = "digits"
-    config.data.mean = (0.3053,)
-    config.data.std = (0.3604,)
+    config.data.mean = (0.3049,)
+    config.data.std = (0.3245,)
     config.train.epochs = 12.0
     config.train.batch_size = 64
     config.train.learning_rate = 0.05

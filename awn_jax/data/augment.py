@@ -33,8 +33,6 @@ class Preparation:
             raise ValueError(f"mean and std must have one number for each plane, got {self.mean} and {self.std}")
         if min(self.std) <= 0:
             raise ValueError(f"std must be above 0, got {self.std}")
-        if self.augment not in ("none", "crop_flip"):
-            raise ValueError(f"augment must be 'none' or 'crop_flip', got {self.augment!r}")
 
     def normalised(self, images: Num[Array, "B H W P"]) -> Float[Array, "B H W P"]:
         """Images as the network sees them: uint8 is divided by 255, then mean and std are taken out.

@@ -3,9 +3,10 @@
 The order is a pure function of seed and step, so that the step alone is the position in the data.
 """
 
+import abc
 import functools
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -40,19 +41,21 @@ def batch_order(seed: int, count: int, batch_size: int, step: int) -> Int[np.nda
     return order
 
 
-class Feed(Protocol):
+class Feed(abc.ABC):
     """The batches of a run of steps, as arrays on the devices.
 
     Attributes:
         constants: arrays that stay on the devices.
     """
 
-    constants: Any
+    constants: dict[str, Array]
 
+    @abc.abstractmethod
     def steps(self, start: int, count: int) -> Any:
         """A tree of arrays with a leading axis of `count` steps from `start` on; the batch axis is sharded."""
 
-    def batch(self, constants: Any, step: Any) -> tuple[Num[Array, "B H W P"], Int[Array, " B"]]:
+    @abc.abstractmethod
+    def batch(self, constants: dict[str, Array], step: Any) -> tuple[Num[Array, "B H W P"], Int[Array, " B"]]:
         """Images and labels of one step, given one row of `steps`; called while tracing."""
 
 
@@ -81,7 +84,7 @@ def make_feed(data: ImageSet, mesh: Mesh, *, seed: int, batch_size: int, on_devi
     return DeviceFeed(data, mesh, order) if on_device else HostFeed(data, mesh, order)
 
 
-class DeviceFeed:
+class DeviceFeed(Feed):
     """Keeps the images on every device; a step is a row of indices."""
 
     def __init__(self, data: ImageSet, mesh: Mesh, order: Callable[[int], np.ndarray]):
@@ -96,17 +99,17 @@ class DeviceFeed:
         rows = np.stack([self._order(step) for step in range(start, start + count)])
         return jax.make_array_from_callback(rows.shape, self._sharding, lambda index: rows[index])
 
-    def batch(self, constants: Any, step: Any) -> tuple[Num[Array, "B H W P"], Int[Array, " B"]]:
+    def batch(self, constants: dict[str, Array], step: Any) -> tuple[Num[Array, "B H W P"], Int[Array, " B"]]:
         return jnp.take(constants["images"], step, axis=0), jnp.take(constants["labels"], step, axis=0)
 
 
-class HostFeed:
+class HostFeed(Feed):
     """Keeps the images in the host's memory; each process copies its own share of every batch."""
 
     def __init__(self, data: ImageSet, mesh: Mesh, order: Callable[[int], np.ndarray]):
         self._data, self._order = data, order
         self._sharding = NamedSharding(mesh, PartitionSpec(None, BATCH_AXIS))
-        self.constants: dict[str, Array] = {}
+        self.constants = {}
 
     def steps(self, start: int, count: int) -> dict[str, Array]:
         rows = np.stack([self._order(step) for step in range(start, start + count)])
@@ -117,7 +120,7 @@ class HostFeed:
 
         return {"images": place(self._data.images), "labels": place(self._data.labels)}
 
-    def batch(self, constants: Any, step: Any) -> tuple[Num[Array, "B H W P"], Int[Array, " B"]]:
+    def batch(self, constants: dict[str, Array], step: Any) -> tuple[Num[Array, "B H W P"], Int[Array, " B"]]:
         return step["images"], step["labels"]
 
 

@@ -59,6 +59,18 @@ class AnyWidthHead(nnx.Module):
         features = self._pixels_first(x, width)
         return jnp.einsum("bpc,cpk->bk", features, self.kernel[: features.shape[-1]]) + self.bias
 
+    def rows(self, x: Float[Array, "B H W C"], width: widths.Width, after: widths.Width) -> Float[Array, "B classes"]:
+        """What the features that a width has and a narrower one, `after`, has not add to the logits of the narrower one.
+
+        Args:
+            x: those features alone.
+            width: the wider one, static.
+            after: the narrower one, static.
+        """
+        features = x.reshape(x.shape[0], self.pixels, x.shape[-1])
+        new = slice(self.inputs.active(after), self.inputs.active(width))
+        return jnp.einsum("bpc,cpk->bk", features, self.kernel[new])
+
     def at_widths(self, x: Float[Array, "B H W C"], at: Sequence[widths.Width]) -> Float[Array, "N B classes"]:
         """The logits at several widths, from the features of the widest.
 

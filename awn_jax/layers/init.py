@@ -1,15 +1,13 @@
 """Initial weights."""
 
+import math
 from collections.abc import Sequence
-from typing import Literal
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from awn_jax import widths
-
-FanIn = Literal["full", "visible"]
 
 
 def triangular_uniform(
@@ -18,7 +16,7 @@ def triangular_uniform(
     outputs: widths.Axis,
     taps: Sequence[int] = (),
     *,
-    fan_in: FanIn = "full",
+    fan_in: str = "full",
     dtype: jnp.dtype | type = jnp.float32,
 ) -> Float[Array, "... C K"]:
     """Weights of shape (*taps, C, K), uniform in ±1/√(fan-in), zero where no weight exists.
@@ -39,10 +37,7 @@ def triangular_uniform(
         raise ValueError(f"fan_in must be 'full' or 'visible', got {fan_in!r}")
     visible = jnp.asarray(widths.visible_inputs(inputs, outputs), jnp.float32)
     counted = visible if fan_in == "visible" else jnp.full_like(visible, inputs.channels)
-    area = 1
-    for size in taps:
-        area *= size
-    bound = 1 / jnp.sqrt(area * counted)
+    bound = 1 / jnp.sqrt(math.prod(taps) * counted)
     shape = (*taps, inputs.channels, outputs.channels)
     weights = jax.random.uniform(key, shape, dtype, -1, 1) * bound.astype(dtype)
     return jnp.where(widths.mask(inputs, outputs), weights, 0)

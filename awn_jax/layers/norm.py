@@ -60,13 +60,26 @@ class BatchNorm(nnx.Module):
         active = self.axis.active(width)
         check_channels(self, x, active, width)
         if self.use_running_average:
-            mean, var = self.mean[:active], self.var[:active]
-        else:
-            mean, var = functional.batch_moments(x)
-            count = x.size // active
-            self._follow(self.mean, mean)
-            self._follow(self.var, var * (count / max(count - 1, 1)))
+            return self._running(x, slice(active))
+        mean, var = functional.batch_moments(x)
+        count = x.size // active
+        self._follow(self.mean, mean)
+        self._follow(self.var, var * (count / max(count - 1, 1)))
         return functional.normalise(x, mean, var, self.scale[:active], self.bias[:active], self.epsilon)
+
+    def rows(self, x: Float[Array, "B H W C"], width: widths.Width, after: widths.Width) -> Float[Array, "B H W C"]:
+        """Normalises, with the running statistics, the channels that a width has and a narrower one, `after`, has not.
+
+        Args:
+            x: those channels alone.
+            width: the wider one, static.
+            after: the narrower one, static.
+        """
+        return self._running(x, slice(self.axis.active(after), self.axis.active(width)))
+
+    def _running(self, x: Float[Array, "B H W C"], channels: slice) -> Float[Array, "B H W C"]:
+        mean, var = self.mean[channels], self.var[channels]
+        return functional.normalise(x, mean, var, self.scale[channels], self.bias[channels], self.epsilon)
 
     def _follow(self, running: nnx.BatchStat, newest: Float[Array, " C"]) -> None:
         old = running[...]

@@ -1,5 +1,6 @@
 """Convolution and dense layer with lower-triangular channels: the first outputs never look at later inputs."""
 
+import math
 from typing import Literal
 
 import jax
@@ -29,32 +30,46 @@ class Triangular(nnx.Module):
         taps: tuple[int, ...],
         *,
         use_bias: bool,
-        fan_in: init.FanIn,
+        fan_in: str,
         dtype: jnp.dtype | type,
         rngs: nnx.Rngs,
     ):
         self.inputs, self.outputs = widths.Axis.of(inputs), widths.Axis.of(outputs)
         kernel = init.triangular_uniform(rngs.params(), self.inputs, self.outputs, taps, fan_in=fan_in, dtype=dtype)
         self.kernel = nnx.Param(kernel)
-        self.bias = None
-        if use_bias:
-            # PyTorch's default: the bound of the weights, taken from the whole layer.
-            bound = self.inputs.channels**-0.5
-            for size in taps:
-                bound *= size**-0.5
-            self.bias = nnx.Param(jax.random.uniform(rngs.params(), (self.outputs.channels,), dtype, -bound, bound))
+        # PyTorch's default: the bound of the weights, taken from the whole layer.
+        bound = (math.prod(taps) * self.inputs.channels) ** -0.5
+        shape = (self.outputs.channels,)
+        self.bias = nnx.Param(jax.random.uniform(rngs.params(), shape, dtype, -bound, bound)) if use_bias else None
 
-    def sliced(self, x: Array, width: widths.Width) -> tuple[Array, tuple[int, ...], Array | None]:
-        """The weights, visible inputs and bias that take part at a width.
+    def sliced(
+        self, x: Array, width: widths.Width, after: widths.Width | None = None
+    ) -> tuple[Array, tuple[int, ...], Array | None]:
+        """The weights, visible inputs and bias of the outputs at a width; of those born `after` a narrower one, if given.
 
         Raises:
             ValueError: if `x` does not have the input channels of that width.
         """
         reads, writes = self.inputs.active(width), self.outputs.active(width)
         check_channels(self, x, reads, width)
-        visible = widths.visible_inputs(self.inputs, self.outputs)[:writes]
-        bias = None if self.bias is None else self.bias[:writes]
-        return self.kernel[..., :reads, :writes], visible, bias
+        rows = slice(0 if after is None else self.outputs.active(after), writes)
+        visible = widths.visible_inputs(self.inputs, self.outputs)[rows]
+        bias = None if self.bias is None else self.bias[rows]
+        return self.kernel[..., :reads, rows], visible, bias
+
+    def product(self, x: Array, kernel: Array, visible: tuple[int, ...], bias: Array | None) -> Array:
+        """Applies weights that `sliced` gave."""
+        raise NotImplementedError
+
+    def rows(self, x: Array, width: widths.Width, after: widths.Width) -> Array:
+        """The outputs that a width has and a narrower one, `after`, has not; at least one.
+
+        Args:
+            x: inputs with all channels that are active at `width`.
+            width: the wider one, static.
+            after: the narrower one, static.
+        """
+        return self.product(x, *self.sliced(x, width, after))
 
     def weights(self, width: widths.Width) -> int:
         """The number of weights that exist at a width, biases not counted."""
@@ -63,9 +78,7 @@ class Triangular(nnx.Module):
 
     def cost(self, outputs_shape: tuple[int, ...], width: widths.Width) -> tuple[int, int]:
         """(parameters, multiply-accumulates for one example) at a width, given the shape of a call's result."""
-        positions = 1
-        for size in outputs_shape[1:-1]:
-            positions *= size
+        positions = math.prod(outputs_shape[1:-1])
         weights = self.weights(width)
         return weights + (0 if self.bias is None else self.outputs.active(width)), weights * positions
 
@@ -105,7 +118,7 @@ class TriConv(Triangular):
         strides: int | tuple[int, int] = 1,
         padding: Padding = "SAME",
         use_bias: bool = False,
-        fan_in: init.FanIn = "full",
+        fan_in: str = "full",
         dtype: jnp.dtype | type = jnp.float32,
         implementation: str | None = None,
         rngs: nnx.Rngs,
@@ -124,7 +137,9 @@ class TriConv(Triangular):
         Raises:
             ValueError: if `x` has another number of channels, or `width` is outside (0, 1].
         """
-        kernel, visible, bias = self.sliced(x, width)
+        return self.product(x, *self.sliced(x, width))
+
+    def product(self, x: Array, kernel: Array, visible: tuple[int, ...], bias: Array | None) -> Array:
         y = triangular_conv(
             x, kernel, visible, strides=self.strides, padding=self.padding, implementation=self.implementation
         )
@@ -143,7 +158,7 @@ class TriDense(Triangular):
         outputs: int | widths.Axis,
         *,
         use_bias: bool = True,
-        fan_in: init.FanIn = "full",
+        fan_in: str = "full",
         dtype: jnp.dtype | type = jnp.float32,
         implementation: str | None = None,
         rngs: nnx.Rngs,
@@ -153,7 +168,9 @@ class TriDense(Triangular):
 
     def __call__(self, x: Float[Array, "... C"], width: widths.Width = 1) -> Float[Array, "... K"]:
         """Multiplies; arguments and errors as for `TriConv`."""
-        kernel, visible, bias = self.sliced(x, width)
+        return self.product(x, *self.sliced(x, width))
+
+    def product(self, x: Array, kernel: Array, visible: tuple[int, ...], bias: Array | None) -> Array:
         y = triangular_matmul(x, kernel, visible, implementation=self.implementation)
         return y if bias is None else y + bias
 

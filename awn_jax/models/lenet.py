@@ -6,7 +6,6 @@ from jaxtyping import Array, Float
 
 from awn_jax import widths
 from awn_jax.layers import AnyWidthHead, BatchNorm, TriConv, max_pool
-from awn_jax.layers.init import FanIn
 from awn_jax.models.base import AnyWidthClassifier
 
 
@@ -39,7 +38,7 @@ class LeNet3C1L(AnyWidthClassifier):
         *,
         channels: int = 45,
         group: int = 1,
-        fan_in: FanIn = "full",
+        fan_in: str = "full",
         dtype: jnp.dtype | type = jnp.float32,
         implementation: str | None = None,
         rngs: nnx.Rngs,

@@ -1,0 +1,47 @@
+# Everything runs in .venv, which these targets make. `make demo` and `make test` need python3 (3.11 or newer) and a package registry.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO := runs/demo
+
+.PHONY: demo test lint types format check clean
+
+demo: $(VENV)/run.stamp
+	$(BIN)/python train.py --config=configs/lenet_digits.py --workdir=$(DEMO)
+	$(BIN)/python eval_sweep.py --workdir=$(DEMO)
+	@echo
+	@echo "The curve: $(DEMO)/sweep.png. What to run next:"
+	@echo "  $(BIN)/python eval_sweep.py --workdir=$(DEMO) --widths 0.25 0.5 1    # these widths only"
+	@echo "  $(BIN)/python train.py --config=configs/lenet_fmnist.py              # Fashion-MNIST, prepared for TFDS"
+	@echo "  docs/your_own.md                                                     # make your own network any-width"
+
+test: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/dev.stamp
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(VENV)/dev.stamp
+	$(BIN)/mypy
+
+format: $(VENV)/dev.stamp
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+check: lint types test
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "awn_jax needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.12 …")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/run.stamp: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/dev.stamp: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@ $(VENV)/run.stamp
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .mypy_cache

@@ -1,0 +1,125 @@
+"""At width k every layer gives the first channels of what it gives at full width."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from awn_jax import AnyWidthHead, Axis, BatchNorm, TriConv, TriDense, max_pool, widths
+
+WIDTHS = (0.1, 0.25, 0.5, 0.8, 1.0)
+
+
+def inputs(axis, *, shape=(4, 7, 6), seed=0):
+    return jax.random.normal(jax.random.key(seed), (*shape, axis.channels))
+
+
+LAYERS = {
+    "conv": lambda rngs: (TriConv(24, 36, 3, use_bias=True, rngs=rngs), (4, 7, 6)),
+    "strided conv": lambda rngs: (TriConv(24, 15, 3, strides=2, padding="VALID", rngs=rngs), (4, 7, 6)),
+    "grouped conv": lambda rngs: (TriConv(Axis.of(24, 4), Axis.of(40, 8), (1, 3), rngs=rngs), (4, 7, 6)),
+    "expanding conv": lambda rngs: (TriConv(24, Axis.of(24).expand(6), 1, rngs=rngs), (4, 7, 6)),
+    "dense": lambda rngs: (TriDense(24, 33, rngs=rngs), (5,)),
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_triangular_layer_keeps_the_prefix(name, width):
+    layer, shape = LAYERS[name](nnx.Rngs(0))
+    x = inputs(layer.inputs, shape=shape)
+    narrow = layer(x[..., : layer.inputs.active(width)], width)
+    assert narrow.shape[-1] == layer.outputs.active(width)
+    np.testing.assert_allclose(narrow, layer(x)[..., : narrow.shape[-1]], rtol=2e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_weights_past_the_staircase_are_zero_and_get_no_gradient(name):
+    layer, shape = LAYERS[name](nnx.Rngs(0))
+    exists = widths.mask(layer.inputs, layer.outputs)
+    x = inputs(layer.inputs, shape=shape)
+    gradient = nnx.grad(lambda layer: jnp.square(layer(x)).sum())(layer)
+    assert not np.any(np.where(exists, 0, layer.kernel[...]))
+    assert not np.any(np.where(exists, 0, gradient.kernel[...]))
+    assert np.all(np.where(exists, gradient.kernel[...], 1))
+
+
+def test_initial_scale_counts_all_or_the_visible_inputs():
+    axis = Axis.of(64)
+    for fan_in, counted in (("full", np.full(64, 64)), ("visible", np.arange(1, 65))):
+        kernel = np.abs(TriConv(axis, axis, 5, fan_in=fan_in, rngs=nnx.Rngs(0)).kernel[...])
+        bound = 1 / np.sqrt(25 * counted)
+        assert np.all(kernel <= bound + 1e-7)
+        assert np.all(kernel.max((0, 1, 2)) > 0.7 * bound)
+    with pytest.raises(ValueError, match="fan_in must be 'full' or 'visible', got 'some'"):
+        TriConv(8, 8, 3, fan_in="some", rngs=nnx.Rngs(0))
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_batch_norm_keeps_the_prefix(training, width):
+    axis = Axis.of(20)
+    x = 3 + 2 * inputs(axis)
+    wide, narrow = BatchNorm(axis), BatchNorm(axis)
+    for layer in (wide, narrow):
+        layer.scale[...], layer.bias[...] = jnp.arange(20.0), -jnp.arange(20.0)
+        layer.mean[...], layer.var[...] = jnp.arange(20.0) / 5, jnp.arange(1, 21.0)
+        layer.train() if training else layer.eval()
+    active = axis.active(width)
+    np.testing.assert_allclose(narrow(x[..., :active], width), wide(x)[..., :active], rtol=1e-5, atol=1e-5)
+    for name in ("mean", "var"):
+        moved, full = getattr(narrow, name)[...], getattr(wide, name)[...]
+        np.testing.assert_allclose(moved[:active], full[:active], rtol=1e-5)
+        if active < 20:
+            unmoved = jnp.arange(20.0) / 5 if name == "mean" else jnp.arange(1, 21.0)
+            np.testing.assert_array_equal(moved[active:], unmoved[active:])
+
+
+def test_batch_norm_statistics_follow_pytorchs_convention():
+    x = np.asarray(5 + 3 * inputs(Axis.of(4)), np.float64).astype(np.float32)
+    layer = BatchNorm(4, momentum=0.1)
+    y = layer(jnp.asarray(x))
+    np.testing.assert_allclose(y.mean((0, 1, 2)), np.zeros(4), atol=1e-5)
+    np.testing.assert_allclose(y.std((0, 1, 2)), np.ones(4), rtol=1e-4)
+    np.testing.assert_allclose(layer.mean[...], 0.1 * x.mean((0, 1, 2)), rtol=1e-5)
+    np.testing.assert_allclose(layer.var[...], 0.9 + 0.1 * x.var((0, 1, 2), ddof=1), rtol=1e-5)
+
+
+def test_head_gives_all_widths_in_one_pass():
+    head = AnyWidthHead(20, 6, 10, rngs=nnx.Rngs(0))
+    x = inputs(head.inputs, shape=(4, 2, 3))
+    at = (0.1, 0.12, 0.5, 0.9)
+    together = head.at_widths(x[..., :18], at)
+    for logits, width in zip(together, at, strict=True):
+        np.testing.assert_allclose(logits, head(x[..., : head.inputs.active(width)], width), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("at", [(), (0.5, 0.25), (0.5, 0.5)])
+def test_head_refuses_widths_that_do_not_ascend(at):
+    head = AnyWidthHead(20, 6, 10, rngs=nnx.Rngs(0))
+    with pytest.raises(ValueError, match="widths must be ascending and not empty"):
+        head.at_widths(jnp.ones((4, 2, 3, 20)), at)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        TriConv(8, 8, 3, rngs=nnx.Rngs(0)),
+        TriDense(8, 8, rngs=nnx.Rngs(0)),
+        BatchNorm(8),
+        AnyWidthHead(8, 9, 2, rngs=nnx.Rngs(0)),
+    ],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_a_wrong_number_of_channels_is_named(layer):
+    with pytest.raises(ValueError, match=r"x must have 4 channels at width=0.5, got shape \(2, 3, 3, 8\)"):
+        layer(jnp.ones((2, 3, 3, 8)), 0.5)
+    with pytest.raises(ValueError, match=r"width must be in \(0, 1\], got 1.5"):
+        layer(jnp.ones((2, 3, 3, 8)), 1.5)
+
+
+def test_max_pool_is_the_maximum_of_each_square_and_drops_what_is_left_over():
+    x = inputs(Axis.of(3), shape=(2, 5, 4))
+    expected = np.stack([np.asarray(x)[:, i : i + 4 : 2, j::2] for i in (0, 1) for j in (0, 1)])
+    np.testing.assert_array_equal(max_pool(x), expected[:, :, :2].max(0))
