@@ -206,7 +206,7 @@ def _forward(
     rows, taps = plan.forward_plan(visible, (kh, kw), tiling.columns, strides=strides, padding=padding)
     weights = _block_weights(reference.masked(w, visible), tiling)
     out = (x.shape[0], out_size[0], 1, out_size[1], 1, _round_up(out_channels, CHANNEL_MULTIPLE))
-    y = block_row_product(_split_phases(padded, strides), weights, rows, taps, out, tiling)
+    y = block_row_product(_split_phases(padded, strides), weights, rows, taps, out, tiling, upwards=True)
     return y[:, :, 0, :, 0, :out_channels]
 
 
@@ -234,7 +234,7 @@ def _input_gradient(
     weights = _block_weights(reference.masked(w, visible).swapaxes(2, 3), tiling)
     channels = _round_up(in_channels, CHANNEL_MULTIPLE)
     out = (batch, phase_height, strides[0], phase_width, strides[1], channels)
-    dx = block_row_product(padded[:, :, None, :, None, :], weights, rows, taps, out, tiling)
+    dx = block_row_product(padded[:, :, None, :, None, :], weights, rows, taps, out, tiling, upwards=False)
     dx = dx.reshape(batch, phase_height * strides[0], phase_width * strides[1], channels)
     return dx[:, :height, :width, :in_channels]
 

@@ -54,7 +54,7 @@ def visited_flops(product: str, layer: Layer, tile: ConvTiling | WeightTiling) -
         rows, _ = plan.input_gradient_plan(
             layer.visible, layer.in_channels, kernel, tile.columns, strides=strides, padding=padding
         )
-    return 2 * sum(row.steps for row in rows) * LANE * tile.columns * _boxed(image, tile.rows)
+    return sum(row.half_columns for row in rows) * LANE * tile.columns * _boxed(image, tile.rows)
 
 
 def _boxed(image: tuple[int, int, int], pixels: int) -> int:

@@ -11,7 +11,7 @@ from jax.experimental.pallas import mosaic_gpu as plgpu
 from jaxtyping import Array, Float
 
 from kernels.mosaic_gpu.launch import launch, multiprocessors
-from kernels.mosaic_gpu.plan import Row, Tap, box_grid, choose_box, table
+from kernels.mosaic_gpu.plan import Row, Tap, box_grid, choose_box, splits_in_halves, table
 from kernels.mosaic_gpu.shared import BoxBuffer, Index, Ref, Ring, matrix_transforms, unravel
 from kernels.mosaic_gpu.tiling import CONSUMERS, LANE, ConvTiling
 
@@ -23,6 +23,8 @@ def block_row_product(
     taps: list[Tap],
     out_shape: tuple[int, int, int, int, int, int],
     tiling: ConvTiling,
+    *,
+    upwards: bool,
 ) -> Float[Array, "B Hy sy Wy ty K"]:
     """Returns y[.., n] = Σ x[box moved by a tap, c] · w[tap, c, n], each block row over its own taps and input blocks.
 
@@ -33,6 +35,8 @@ def block_row_product(
       taps: taps, which rows refer to.
       out_shape: shape of y, split into phases; K a multiple of 8.
       tiling: tile sizes.
+      upwards: whether reductions walk up the input channels, and narrow steps feed the upper half of the columns;
+        otherwise down, and the lower half.
 
     Returns:
       The product, of the dtype of `x`.
@@ -44,6 +48,9 @@ def block_row_product(
     a = BoxBuffer((tiling.stages,), box, x.dtype)
     staged = BoxBuffer((CONSUMERS,), half, x.dtype)
     own_rows = tiling.rows // CONSUMERS
+    halves = splits_in_halves(tiling.columns)
+    narrow_columns = tiling.columns // 2
+    narrow_start = narrow_columns if upwards else 0
     tiles = math.prod(grid)
     per_group = min(tiles, multiprocessors() * tiling.waves) if tiling.waves else tiles
 
@@ -66,7 +73,8 @@ def block_row_product(
             # Taps innermost: they read nearly the same pixels, while those are still in the cache.
             entry = row.tap_start + lax.rem(i, row.taps)
             tap = Tap(*(tap_table[entry, j] for j in range(len(Tap._fields))))
-            channels = pl.ds((row.start + lax.div(i, row.taps)) * LANE, LANE)
+            walked = lax.div(i, row.taps)
+            channels = pl.ds((row.first + (walked if upwards else -walked)) * LANE, LANE)
             source = x_ref.at[
                 pl.ds(b, box[0]),
                 pl.ds(h + tap.shift_h, box[1]),
@@ -86,26 +94,40 @@ def block_row_product(
         a_shared, b_shared, staged_shared = shared
         (b, h, v), row = place(item, refs[2])
 
-        def accumulate(acc: Ref) -> jax.Array:
-            def multiply(i: Index, _: None) -> None:
-                slot = ring.consume(step + i)
-                matrix = a.matrix(a_shared, slot, reader=warpgroup)
-                plgpu.wgmma(acc, matrix.at[pl.ds(warpgroup * own_rows, own_rows)], b_shared.at[slot])
-                # One product stays in flight; the one before it no longer reads its slot.
-                plgpu.wgmma_wait(1)
-                pl.when(i > 0)(lambda: ring.release(step + i - 1))
+        def multiply(i: Index, acc: Ref, columns: Any) -> None:
+            slot = ring.consume(step + i)
+            matrix = a.matrix(a_shared, slot, reader=warpgroup)
+            left = matrix.at[pl.ds(warpgroup * own_rows, own_rows)]
+            plgpu.wgmma(acc, left, b_shared.at[slot, :, columns])
+            # One product stays in flight; the one before it no longer reads its slot.
+            plgpu.wgmma_wait(1)
+            pl.when(i > 0)(lambda: ring.release(step + i - 1))
 
-            lax.fori_loop(0, row.steps, multiply, None)
+        def accumulate(acc: Ref, narrow_acc: Ref | None) -> tuple[jax.Array, jax.Array | None]:
+            wide = row.taps * row.wide
+            pl.loop(0, wide)(lambda i: multiply(i, acc, pl.ds(0, tiling.columns)))
+            narrow = None
+            if narrow_acc is not None:
+                pl.loop(wide, row.steps)(lambda i: multiply(i, narrow_acc, pl.ds(narrow_start, narrow_columns)))
+                narrow = narrow_acc[...]
             result = acc[...]
             pl.when(row.steps > 0)(lambda: ring.release(step + row.steps - 1))
-            return result.astype(x.dtype)
+            return result, narrow
 
-        result = pl.run_scoped(accumulate, plgpu.ACC((own_rows, tiling.columns), jnp.float32))
+        result, narrow = pl.run_scoped(
+            accumulate,
+            plgpu.ACC((own_rows, tiling.columns), jnp.float32),
+            # Its own, since products into a part of another accumulator would have to wait for each other.
+            plgpu.ACC((own_rows, narrow_columns), jnp.float32) if halves else None,
+        )
         corner = [i + warpgroup * (edge - mine) for i, edge, mine in zip((b, h, v), box, half, strict=True)]
         window = [pl.ds(i, edge) for i, edge in zip(corner, half, strict=True)]
         for j in range(0, tiling.columns, LANE):
             plgpu.wait_smem_to_gmem(0, wait_read_only=True)
-            staged.store(staged_shared, result[:, j : j + LANE], warpgroup)
+            part = result[:, j : j + LANE]
+            if narrow is not None and 0 <= j - narrow_start < narrow_columns:
+                part += narrow[:, j - narrow_start : j - narrow_start + LANE]
+            staged.store(staged_shared, part.astype(x.dtype), warpgroup)
             plgpu.commit_smem()
             target = y_ref.at[window[0], window[1], row.phase_h, window[2], row.phase_w, pl.ds(row.column + j, LANE)]
             plgpu.copy_smem_to_gmem(staged.box(staged_shared, warpgroup), target)

@@ -32,11 +32,26 @@ class Tap(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One block of output channels in one phase: taps `tap_start ..` of the table, input blocks `start <= i < stop`."""
+    """One block of output channels in one phase, and what it reads.
+
+    Its reduction starts at input block `first` and walks up the channels in the forward product, down them in the input
+    gradient, so that what only one half of its columns reads comes last.
+
+    Attributes:
+      column: its first output channel.
+      first: input block to start at.
+      wide: input blocks that all columns read.
+      narrow: further ones that only half of the columns read: the upper half going up, the lower half going down.
+      tap_start: its first tap in the table.
+      taps: how many taps it has.
+      phase_h: phase of the output, vertical.
+      phase_w: phase of the output, horizontal.
+    """
 
     column: int
-    start: int
-    stop: int
+    first: int
+    wide: int
+    narrow: int
     tap_start: int
     taps: int
     phase_h: int
@@ -44,8 +59,13 @@ class Row(NamedTuple):
 
     @property
     def steps(self) -> Any:
-        """Blocks that its reduction visits; inside a kernel, where the fields are traced, so is this."""
-        return self.taps * (self.stop - self.start)
+        """Steps of its reduction; inside a kernel, where the fields are traced, so is this."""
+        return self.taps * (self.wide + self.narrow)
+
+    @property
+    def half_columns(self) -> int:
+        """Its arithmetic, counted in half blocks of columns."""
+        return self.taps * (2 * self.wide + self.narrow)
 
 
 class WeightBlock(NamedTuple):
@@ -77,7 +97,12 @@ def forward_plan(
     """
     taps = _taps(kernel, strides, padding)
     depths = staircase.tile_depths(visible, LANE, columns)
-    rows = [Row(i * columns, 0, depth, 0, len(taps), 0, 0) for i, depth in enumerate(depths)]
+    # How far the lower half reads; without halves, as far as the whole.
+    lower = staircase.tile_depths(visible, LANE, columns // 2)[::2] if splits_in_halves(columns) else depths
+    rows = [
+        Row(i * columns, 0, wide, depth - wide, 0, len(taps), 0, 0)
+        for i, (wide, depth) in enumerate(zip(lower, depths, strict=True))
+    ]
     return longest_first(rows), taps
 
 
@@ -108,9 +133,13 @@ def input_gradient_plan(
             if reach_h % strides[0] == 0 and reach_w % strides[1] == 0:
                 taps.append(Tap(i * kernel[1] + j, 0, 0, reach_h // strides[0], reach_w // strides[1]))
         for column in range(0, in_channels, columns):
-            first = staircase.first_reader(visible, column)
-            start = first // LANE if first < len(visible) else stop
-            rows.append(Row(column, start, stop, tap_start, len(taps) - tap_start, phase_h, phase_w))
+            read = stop - _first_block(visible, column)
+            wide = read
+            if splits_in_halves(columns):
+                # What the upper half reads: nothing where it has no channel.
+                middle = column + columns // 2
+                wide = stop - _first_block(visible, middle) if middle < in_channels else 0
+            rows.append(Row(column, stop - 1, wide, read - wide, tap_start, len(taps) - tap_start, phase_h, phase_w))
     return longest_first(rows), taps
 
 
@@ -186,7 +215,18 @@ def table(entries: list[Any]) -> Table:
 
 def longest_first(rows: list[Row]) -> list[Row]:
     """Sorts rows so that whatever is dealt out last is short: no multiprocessor ends long after the others."""
-    return sorted(rows, key=lambda row: -row.steps)
+    return sorted(rows, key=lambda row: -row.half_columns)
+
+
+def splits_in_halves(columns: int) -> bool:
+    """Whether half of a block's columns is whole lanes again, which `wgmma` can be given alone."""
+    return columns % (2 * LANE) == 0
+
+
+def _first_block(visible: Visible, channel: int) -> int:
+    """Returns the first block of outputs that reads input `channel`; one past the last if none does."""
+    first = staircase.first_reader(visible, channel)
+    return first // LANE if first < len(visible) else -(-len(visible) // LANE)
 
 
 def _taps(kernel: tuple[int, int], strides: Strides, padding: Padding) -> list[Tap]:
