@@ -2,11 +2,12 @@
 
 from typing import Literal
 
+import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from kernels import staircase
+from kernels import staircase, tpu_layout
 from kernels.backend import Padding, Products, Strides
-from kernels.config import StaircaseConfig
+from kernels.config import StaircaseConfig, TpuConfig
 from kernels.staircase import Visible
 
 Product = Literal["forward", "input_gradient", "weight_gradient"]
@@ -34,9 +35,36 @@ def staircase_config(product: Product, w_shape: tuple[int, ...], visible: Visibl
 
 
 def _blocks(product: Product, channels: int) -> int:
-    # A block narrower than 32 channels leaves the vector units idle; the weight gradient's also repacks its inputs.
-    narrowest = 64 if product == "weight_gradient" else 32
-    return max(1, min(8, channels // narrowest))
+    # A block narrower than 32 channels leaves the vector units idle; the weight gradient repacks its inputs per block.
+    return max(1, min(4 if product == "weight_gradient" else 8, channels // 32))
+
+
+def tpu_config(y_shape: tuple[int, ...], w_shape: tuple[int, ...], strides: Strides, dtype: DTypeLike) -> TpuConfig:
+    """Returns tile sizes for `pallas_tpu`, chosen by arithmetic: no TPU has been measured.
+
+    Args:
+      y_shape: [B, H', W', K] of the product's output.
+      w_shape: [kh, kw, C, K].
+      strides: (vertical, horizontal).
+      dtype: of x and w.
+
+    Returns:
+      Blocks of about 512 pixels a row, or of as many rows as fit into a quarter of VMEM.
+    """
+    itemsize = jnp.dtype(dtype).itemsize
+    lanes = tpu_layout.sublanes(itemsize)
+    batch, rows, columns = y_shape[:3]
+    if w_shape[:2] == (1, 1) and strides == (1, 1):
+        batch, rows, columns = batch * rows * columns, 1, 1
+    images = min(tpu_layout.round_up(batch, lanes), tpu_layout.round_up(-(-512 // columns), lanes))
+    while True:
+        for blocks in range(1, rows + 1):
+            config = TpuConfig(batch=images, rows=-(-rows // blocks))
+            if tpu_layout.vmem_bytes(columns, w_shape, strides, itemsize, config) <= 2**25:
+                return config
+        if images == lanes:
+            return config
+        images = max(lanes, tpu_layout.round_up(images // 2, lanes))
 
 
 def products(
