@@ -26,7 +26,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m kernels.bench_gpu", description=__doc__)
     parser.add_argument("--interpret", action="store_true", help="tiny sizes on the CPU; times mean nothing")
     parser.add_argument("--compile", action="store_true", help="only compile for an H100, which need not exist")
-    parser.add_argument("--budget", type=float, default=540, help="seconds after which nothing new is begun")
+    parser.add_argument("--budget", type=float, default=540.0, help="seconds after which nothing new is begun")
     parser.add_argument("--out", type=Path, default=Path("runs/bench_gpu"), help="where gpu.md and gpu.json go")
     args = parser.parse_args()
     if args.compile:

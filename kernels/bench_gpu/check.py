@@ -51,7 +51,7 @@ def exact(layer: Layer, seed: int = 0) -> Exact:
 def run_product(name: str, products: Products, layer: Layer, arrays: tuple[Array, Array, Array]) -> Array:
     """Returns one of the three products."""
     x, w, dy = arrays
-    static = {"strides": layer.strides, "padding": layer.padding}
+    static = {"strides": layer.strides, "padding": layer.pads}
     if name == "forward":
         return products.forward(x, w, layer.visible, **static)
     if name == "input_gradient":
@@ -73,7 +73,7 @@ def relative_error(name: str, result: Array, expected: Exact, layer: Layer) -> f
 
 def _conv(x: Array, w: Array, layer: Layer) -> Array:
     w = reference.masked(w, layer.visible)
-    (_, height, width, _), pad, stride = layer.y_shape, layer.pad, layer.stride
+    (_, height, width, _), pad, stride = layer.y_shape, layer.padding, layer.stride
     padded = jnp.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
     y = jnp.zeros(layer.y_shape, jnp.float32)
     for i, j in np.ndindex(layer.kernel, layer.kernel):

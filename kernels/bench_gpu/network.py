@@ -43,7 +43,7 @@ def train_step(layer: Layer, products: Products) -> Callable[..., tuple[Params, 
     """Returns (params, momentum, images, labels) -> the same two updated, and the loss; bfloat16 activations."""
 
     def conv(x: Array, w: Array) -> Array:
-        return vjp.conv(x, w.astype(x.dtype), products, layer.visible, layer.strides, layer.padding)
+        return vjp.conv(x, w.astype(x.dtype), products, layer.visible, layer.strides, layer.pads)
 
     def loss(params: Params, images: Array, labels: Array) -> Array:
         stem = params["stem"].astype(images.dtype)

@@ -33,7 +33,7 @@ def main(folder: Path) -> int:
     if child.returncode:
         print(child.stdout[-4000:])
         return child.returncode
-    rows = [_row(*part.split("\n", 1)) for part in child.stdout.split(MARK)[1:]]
+    rows = [row_of(*part.split("\n", 1)) for part in child.stdout.split(MARK)[1:]]
     Report(folder, "Hopper kernels, compiled").add("Compiled for sm_90a, no GPU needed", "compiled", rows)
     return 0
 
@@ -57,7 +57,8 @@ def lower(layer: Layer, product: str) -> jax.stages.Lowered:
     return call.trace(x, w, dy).lower(lowering_platforms=("cuda",))
 
 
-def _row(title: str, messages: str = "") -> dict[str, object]:
+def row_of(title: str, messages: str = "") -> dict[str, object]:
+    """Returns one row of the table: what the compiler said after the line that named a product."""
     layer, product = title.split()
     spills, registers = SPILLS.search(messages), REGISTERS.search(messages)
     return {

@@ -44,7 +44,7 @@ class Sizes:
     network_blocks: int = 4
     peak_size: int = 8192
     copy_size: int = 1 << 28
-    search_seconds: float = 200
+    search_seconds: float = 200.0
     search_limit: int | None = None
     search_threads: int = 8
     samples: int = 7
@@ -55,7 +55,7 @@ class Sizes:
         return Sizes(
             key=TINY_LAYERS[:1],
             other=TINY_LAYERS[1:],
-            network=Layer("tiny", 1, 4, 8, 8, pad=1),
+            network=Layer("tiny", 4, 8, 8, batch=1),
             network_blocks=1,
             peak_size=64,
             copy_size=1 << 10,
@@ -225,12 +225,12 @@ def _error(product: str, layer: Layer, expected: Exact, tiles: dict[str, Tiling]
 
 
 def _forward(products: Products, layer: Layer, visible: tuple[int, ...]) -> Callable[..., Any]:
-    return lambda x, w, _: vjp.conv(x, w, products, visible, layer.strides, layer.padding)
+    return lambda x, w, _: vjp.conv(x, w, products, visible, layer.strides, layer.pads)
 
 
 def _forward_and_backward(products: Products, layer: Layer, visible: tuple[int, ...]) -> Callable[..., Any]:
     def call(x: Array, w: Array, dy: Array) -> tuple[Array, ...]:
-        y, pull = jax.vjp(lambda x, w: vjp.conv(x, w, products, visible, layer.strides, layer.padding), x, w)
+        y, pull = jax.vjp(lambda x, w: vjp.conv(x, w, products, visible, layer.strides, layer.pads), x, w)
         return y, *pull(dy)
 
     return call

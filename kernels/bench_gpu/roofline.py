@@ -35,13 +35,13 @@ def visited_flops(product: str, layer: Layer, tile: ConvTiling | WeightTiling) -
     Returns:
       Operations; `layer.useful_flops` of them are needed.
     """
-    strides, padding = layer.strides, layer.padding
+    strides, padding = layer.strides, layer.pads
     kernel = layer.w_shape[:2]
     batch, *size, _ = layer.x_shape if product == "input_gradient" else layer.y_shape
     if product == "input_gradient":
         size = [-(-n // s) for n, s in zip(size, layer.strides, strict=True)]
     image = (batch, size[0], size[1])
-    if (layer.kernel, layer.stride, layer.pad) == (1, 1, 0):
+    if (layer.kernel, layer.stride, layer.padding) == (1, 1, 0):
         image = (1, 1, math.prod(image))
     if isinstance(tile, WeightTiling):
         blocks = plan.weight_gradient_plan(

@@ -68,10 +68,10 @@ def candidates(product: str, best: Tiling | None) -> Iterator[Tiling]:
         deepest: dict[Any, Any] = {}
         for tile in space:
             if getattr(tile, "waves", 1) == 1:
-                deepest[_shape(tile)] = max(deepest.get(_shape(tile), tile), tile, key=lambda t: t.stages)
+                deepest[tile_shape(tile)] = max(deepest.get(tile_shape(tile), tile), tile, key=lambda t: t.stages)
         yield from deepest.values()
     else:
-        yield from (tile for tile in space if _shape(tile) == _shape(best) and tile != best)
+        yield from (tile for tile in space if tile_shape(tile) == tile_shape(best) and tile != best)
 
 
 def search(
@@ -108,7 +108,8 @@ def search(
     return found
 
 
-def _shape(tile: Tiling) -> tuple[int, ...]:
+def tile_shape(tile: Tiling) -> tuple[int, ...]:
+    """Returns what of a tile its depth and order leave alone."""
     return tile.rows, tile.columns, getattr(tile, "pixels", 0)
 
 

@@ -18,8 +18,8 @@ BY_NAME = {layer.name: layer for layer in LAYERS}
     ("name", "conv", "weight"),
     [
         ("conv3_512", None, None),
-        ("conv3_512_stride2", None, None),
-        ("head_452_1810", None, None),
+        ("resnet_256_to_512", None, None),
+        ("mobilenet_head", None, None),
         ("lenet_conv1", None, None),
         ("conv3_512", ConvTiling(128, 256, 3), WeightTiling(256, 128, 64, 3)),
         ("conv1_512", ConvTiling(256, 128, 4, 0), WeightTiling(128, 256, 64, 4)),

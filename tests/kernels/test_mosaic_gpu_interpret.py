@@ -7,6 +7,10 @@ import pytest
 from jax.experimental.pallas import mosaic_gpu as plgpu
 
 from kernels import pallas_mosaic_gpu, triangular_conv, triangular_matmul
+from kernels.bench_gpu import check as check_bench
+from kernels.bench_gpu import search
+from kernels.bench_gpu.layers import TINY_LAYERS
+from kernels.bench_gpu.timing import Deadline
 from kernels.mosaic_gpu import shared
 from kernels.mosaic_gpu.shared import interpret_mode
 from kernels.mosaic_gpu.tiling import ConvTiling, WeightTiling
@@ -98,6 +102,14 @@ def test_matmul_takes_any_leading_shape():
         y = triangular_matmul(x, w, visible, implementation="pallas_mosaic_gpu")
     exact = np.asarray(x, np.float64) @ np.where(np.arange(40)[:, None] < np.array(visible), np.asarray(w), 0)
     np.testing.assert_allclose(np.asarray(y, np.float64), exact, rtol=2**-7, atol=1e-4)
+
+
+def test_search_checks_and_times_tiles():
+    layer = TINY_LAYERS[1]
+    with interpret_mode():
+        found = search.search("forward", layer, check_bench.exact(layer), Deadline(60.0), limit=1, threads=1)
+    assert [f.note for f in found] == ["", ""]
+    assert 0 < found[0].seconds <= found[1].seconds < float("inf")
 
 
 def test_no_copy_races_with_a_reader():

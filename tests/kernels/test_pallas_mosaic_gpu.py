@@ -10,7 +10,7 @@ from kernels.mosaic_gpu import plan, tiling
 from kernels.mosaic_gpu.tiling import LANE, ConvTiling, WeightTiling
 from kernels.mosaic_gpu.weights import fill_splits
 from kernels.target import target_platform
-from tests.kernels.mosaic_shapes import LAYERS, Layer, lower_products
+from tests.kernels.mosaic_shapes import LAYERS, lower_products
 from tests.kernels.oracle import Case, mask
 from tests.kernels.suite import CASES, arrays
 
@@ -156,17 +156,18 @@ def test_splits_fill_the_gpu_without_needless_partial_sums():
     assert fill_splits(blocks=1000, pixels=256, multiprocessors=132) == 1
 
 
-@pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: layer.name)
-def test_every_kernel_lowers_for_cuda(layer):
-    for name, lowered in lower_products(layer):
+@pytest.mark.parametrize("case", LAYERS, ids=lambda case: case.name)
+def test_every_kernel_lowers_for_cuda(case):
+    for name, lowered in lower_products(case):
         assert lowered.as_text().count("mosaic_gpu") >= 1, name
 
 
 @pytest.mark.parametrize("conv", [ConvTiling(128, 256, 3), ConvTiling(128, 192, 4, 0), ConvTiling(256, 64, 3, 2)])
 @pytest.mark.parametrize("weight", [WeightTiling(256, 64, 64, 4), WeightTiling(128, 256, 64, 3, 5)])
 def test_other_tiles_lower_too(conv, weight):
-    layer = Layer("triangle", (8, 15, 14, 200), (3, 3, 200, 264), (2, 1), ((1, 1), (0, 2)))
-    for name, lowered in lower_products(layer, conv, weight):
+    visible = tuple(200 * (k + 1) // 264 for k in range(264))
+    case = Case("uneven", (8, 15, 14, 200), (3, 3, 200, 264), visible, (2, 1), ((1, 1), (0, 2)))
+    for name, lowered in lower_products(case, conv, weight):
         assert "mosaic_gpu" in lowered.as_text(), name
 
 
