@@ -24,19 +24,20 @@ def staircase_config(product: Product, w_shape: tuple[int, ...], visible: Visibl
     Returns:
       The fastest configuration measured on a CPU for such shapes.
     """
-    kh, _, in_channels, out_channels = w_shape
+    kh, kw, in_channels, out_channels = w_shape
     if product == "forward" and in_channels == 1:
         return StaircaseConfig(method="taps")
     if product == "weight_gradient" and in_channels <= 4:
         return StaircaseConfig(method="patches")
-    blocks = 1 if staircase.is_dense(visible, in_channels) else _blocks(product, min(in_channels, out_channels))
     by_rows = product == "input_gradient" and kh > 1 and in_channels < 64
+    if staircase.is_dense(visible, in_channels):
+        blocks = 1
+    else:
+        # Narrower blocks leave the vector units idle. The weight gradient repacks its inputs for every block.
+        narrowest = 64 if kh * kw == 1 else 32
+        most = 4 if product == "weight_gradient" else 8
+        blocks = max(1, min(most, in_channels // narrowest, out_channels // narrowest))
     return StaircaseConfig(blocks, "rows" if by_rows else "convolution")
-
-
-def _blocks(product: Product, channels: int) -> int:
-    # A block narrower than 32 channels leaves the vector units idle; the weight gradient repacks its inputs per block.
-    return max(1, min(4 if product == "weight_gradient" else 8, channels // 32))
 
 
 def tpu_config(y_shape: tuple[int, ...], w_shape: tuple[int, ...], strides: Strides, dtype: DTypeLike) -> TpuConfig:

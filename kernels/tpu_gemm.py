@@ -80,7 +80,10 @@ def gemm(x: Array, w: Array, blocks: Blocks, taps: Taps, config: TpuConfig) -> A
             num_scalar_prefetch=2,
             grid=(batch // config.batch, rows // config.rows, len(blocks.inputs)),
             in_specs=[
-                pl.BlockSpec(window, lambda b, r, n, i, o: (0, r * config.rows, 0, b * config.batch, i[n] * tile_in)),
+                pl.BlockSpec(
+                    window,
+                    lambda b, r, n, i, o: (0, r * config.rows, 0, b * config.batch, _first(i[n], tile_in, in_channels)),
+                ),
                 pl.BlockSpec((kh, kw, tile_in, tile_out), lambda b, r, n, i, o: (0, 0, i[n], o[n])),
             ],
             out_specs=pl.BlockSpec(y_block, lambda b, r, n, i, o: (r, 0, b, o[n])),
@@ -138,7 +141,10 @@ def gemm_weight_gradient(x: Array, dy: Array, blocks: Blocks, taps: Taps, config
             num_scalar_prefetch=2,
             grid=(len(blocks.inputs), batch // config.batch, rows // config.rows),
             in_specs=[
-                pl.BlockSpec(window, lambda n, b, r, i, o: (0, r * config.rows, 0, b * config.batch, i[n] * tile_in)),
+                pl.BlockSpec(
+                    window,
+                    lambda n, b, r, i, o: (0, r * config.rows, 0, b * config.batch, _first(i[n], tile_in, in_channels)),
+                ),
                 pl.BlockSpec((config.rows, columns, config.batch, tile_out), lambda n, b, r, i, o: (r, 0, b, o[n])),
             ],
             out_specs=pl.BlockSpec((*taps.size, tile_in, tile_out), lambda n, b, r, i, o: (0, 0, i[n], o[n])),
@@ -182,6 +188,11 @@ def _dot(a: Array, b: Array, a_axis: int, b_axis: int) -> Array:
 def _elements(*sizes: int) -> tuple[pl.Element, ...]:
     # Blocks that start at any element, so that neighbours overlap by the rows that a window reaches beyond its block.
     return tuple(pl.Element(size) for size in sizes)
+
+
+def _first(index: Array, tile: int, channels: int) -> Array | int:
+    # Mosaic must see that a start in the lanes is a multiple of 128; narrower axes are whole.
+    return 0 if tile == channels else index * tile
 
 
 def _params(*semantics: Literal["parallel", "arbitrary"]) -> pltpu.CompilerParams:
