@@ -39,6 +39,9 @@ def main(argv: list[str]) -> None:
         raise configs.ConfigError(f"unknown argument {argv[1]!r}; fields are set as --config.train.epochs=3")
     if CONFIG.value is None:
         raise configs.ConfigError("--config must name an experiment, such as configs/lenet_fmnist.py")
+    filename = pathlib.Path(config_flags.get_config_filename(flags.FLAGS["config"]))
+    if not filename.is_file():
+        raise configs.ConfigError(f"--config must be a file, got {filename}; there are {', '.join(experiments())}")
     started = time.monotonic()
     logging.set_verbosity(logging.WARNING)
     if MULTIHOST.value:
@@ -50,7 +53,7 @@ def main(argv: list[str]) -> None:
 
     # ── what to do
     config = configs.parse(CONFIG.value)
-    name = pathlib.Path(config_flags.get_config_filename(flags.FLAGS["config"])).stem
+    name = filename.stem
     workdir = pathlib.Path(WORKDIR.value or pathlib.Path("runs") / name)
     workdir.mkdir(parents=True, exist_ok=True)
     saved = workdir / "config.json"
@@ -158,10 +161,25 @@ def main(argv: list[str]) -> None:
         print(report.summary(result))
 
 
+def experiments() -> list[str]:
+    """The configs that come with the project."""
+    return sorted(f"configs/{file.name}" for file in (pathlib.Path(__file__).parent / "configs").glob("*.py"))
+
+
+def parse_flags(arguments: list[str]) -> list[str]:
+    """Flags, with a clear error for a config field that is not there."""
+    try:
+        return app.parse_flags_with_usage(arguments)
+    except (AttributeError, KeyError) as error:
+        field = str(error).strip("\"'")
+        given = next((a.split("=")[0] for a in arguments if a.startswith("--config.") and field in a), "--config.…")
+        raise configs.ConfigError(f"{given}: the config has no field {field!r}") from error
+
+
 def run() -> None:
     """Known errors are one line, not a traceback."""
     try:
-        app.run(main)
+        app.run(main, flags_parser=parse_flags)
     except (configs.ConfigError, data.DataError, checkpoints.CheckpointError, training.NonFiniteError) as error:
         sys.exit(f"error: {error}")
 

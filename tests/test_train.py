@@ -16,6 +16,7 @@ SMALL = [
     "--config.model.channels=6",
     "--config.train.epochs=3.0",
     "--config.train.log_every=1",
+    "--config.train.schedule=step",
     "--config.train.checkpoint_minutes=0.0",
 ]
 
@@ -24,14 +25,14 @@ def command(repository, script, *arguments):
     return [sys.executable, str(repository / script), *map(str, arguments)]
 
 
-def environment(tmp_path, devices=1):
+def environment(tmp_path):
     # Programs compiled by one test serve the next.
     cache = tmp_path.parent / "xla"
-    flags = f"--xla_force_host_platform_device_count={devices}"
+    flags = "--xla_force_host_platform_device_count=1"
     return {**os.environ, "XLA_FLAGS": flags, "JAX_COMPILATION_CACHE_DIR": str(cache), "PYTHONUNBUFFERED": "1"}
 
 
-def train(repository, workdir, *more, devices=1):
+def train(repository, workdir, *more):
     arguments = command(repository, "train.py", "--config", repository / "configs/lenet_digits.py", "--workdir", workdir)
     return subprocess.run(
         [*arguments, *SMALL, *more],
@@ -39,7 +40,7 @@ def train(repository, workdir, *more, devices=1):
         text=True,
         timeout=300,
         cwd=repository,
-        env=environment(workdir, devices),
+        env=environment(workdir),
     )
 
 
@@ -88,16 +89,6 @@ def test_interrupted_run_ends_bit_for_bit_where_an_uninterrupted_one_ends(reposi
     assert (workdir / "sweep.json").read_text().replace("interrupted", "whole") == (whole_run[0] / "sweep.json").read_text()
 
 
-def test_eight_devices_give_the_same_curve_as_one(repository, tmp_path, whole_run):
-    workdir = tmp_path / "eight"
-    done = train(repository, workdir, devices=8)
-    assert done.returncode == 0, done.stderr
-    one, eight = (np.array([line["loss"] for line in metrics(path)]) for path in (whole_run[0], workdir))
-    # Rounding grows from step to step; the first steps show whether the mathematics is the same.
-    np.testing.assert_allclose(eight[:10], one[:10], rtol=1e-4)
-    np.testing.assert_allclose(eight, one, rtol=0.1)
-
-
 def test_two_processes_share_each_batch(repository, tmp_path, whole_run):
     import socket
 
@@ -121,8 +112,8 @@ def test_two_processes_share_each_batch(repository, tmp_path, whole_run):
     outputs = [process.communicate(timeout=300) for process in processes]
     assert [process.returncode for process in processes] == [0, 0], outputs
     assert "2 cpu device(s)" in outputs[0][0]
-    assert outputs[1][0] == ""
-    one, two = (np.array([line["loss"] for line in metrics(path)][:8]) for path in (whole_run[0], workdir))
+    assert "──" not in outputs[1][0]
+    one, two = (np.array([line["loss"] for line in metrics(path)][:5]) for path in (whole_run[0], workdir))
     np.testing.assert_allclose(two, one, rtol=1e-4)
 
 
@@ -152,18 +143,25 @@ def test_loss_that_leaves_the_finite_numbers_stops_the_run_and_keeps_the_checkpo
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--config.train.epoks=3"], "epoks"),
+        (["--config.train.epoks=3"], "error: --config.train.epoks: the config has no field 'epoks'"),
+        (["--config=configs/lenet.py"], "error: --config must be a file, got configs/lenet.py; there are configs/lenet_"),
         (["--config.train.epochs=-1.0"], "train.epochs must be above 0, got -1"),
         (["--config.train.batch_size=5000"], "batch_size must be at most the 1438 training images, got 5000"),
         (["--config.data.name=npz:/nowhere.npz"], "is not a readable .npz file"),
-        (["--config.train.epochs=5.0"], "train.epochs (was 3.0, now 5.0). Choose another --workdir"),
     ],
 )
-def test_mistakes_are_one_clear_error(repository, whole_run, more, message):
-    failed = train(repository, whole_run[0], *more)
+def test_mistakes_are_one_clear_error(repository, tmp_path, more, message):
+    failed = train(repository, tmp_path / "run", *more)
     assert failed.returncode != 0
     assert message in failed.stderr
     assert "Traceback" not in failed.stderr, failed.stderr
+
+
+def test_run_does_not_go_on_with_another_config(repository, whole_run):
+    failed = train(repository, whole_run[0], "--config.train.epochs=5.0")
+    assert failed.returncode != 0
+    assert failed.stderr.startswith("error: ")
+    assert "train.epochs (was 3.0, now 5.0). Choose another --workdir" in failed.stderr
 
 
 def test_damaged_checkpoint_is_one_clear_error(repository, tmp_path, whole_run):

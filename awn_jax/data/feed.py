@@ -130,7 +130,7 @@ def replicate(tree: Any, mesh: Mesh) -> Any:
 
     def place(value: Any) -> Array:
         if jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
-            return jax.device_put(value, sharding)
+            return jax.random.wrap_key_data(place(jax.random.key_data(value)))
         host = np.asarray(value)
         return jax.make_array_from_callback(host.shape, sharding, lambda index: host[index])
 

@@ -5,6 +5,7 @@ Dimensions: B batch, N widths.
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -94,7 +95,7 @@ def evenly_spaced_mean(
 
 def make_scorer(
     model: AnyWidthClassifier, at: Sequence[float], preparation: Preparation, *, nested: bool = True
-) -> Callable[[nnx.State, Num[Array, "B H W P"], Int[Array, " B"], Bool[Array, " B"]], Scores]:
+) -> Callable[[Any, Num[Array, "B H W P"], Int[Array, " B"], Bool[Array, " B"]], Scores]:
     """Compiles the function that scores a batch at all widths.
 
     Args:
@@ -108,7 +109,7 @@ def make_scorer(
     """
     graphdef = nnx.split(model)[0]
 
-    def score(state: nnx.State, images: Array, labels: Array, counted: Array) -> Scores:
+    def score(state: Any, images: Array, labels: Array, counted: Array) -> Scores:
         model = nnx.merge(graphdef, state)
         x = preparation.normalised(images)
         logits = model.logits_at(x, at) if nested else jnp.stack([model(x, width) for width in at])

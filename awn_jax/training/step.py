@@ -87,7 +87,7 @@ def make_train_steps(
             "loss": learnt.loss,
             "loss_narrowest": learnt.narrowest,
             "loss_widest": learnt.widest,
-            "finite": jnp.isfinite(learnt.loss) & jnp.isfinite(optax.global_norm(params)),
+            "finite": jnp.isfinite(learnt.loss) & jnp.isfinite(optax.tree.norm(params)),
         }
         return TrainState(state.step + 1, params, learnt.stats, opt_state, state.key), metrics
 
