@@ -125,14 +125,11 @@ def load_backend(implementation: str) -> Backend:
 def _products(
     implementation: str | None, x: Array, w: Array, visible: staircase.Visible, *, strides: Strides, padding: Padding
 ) -> Products:
-    if implementation is None:
-        return heuristics.products(
-            current_platform(), x.shape, w.shape, x.dtype, visible, strides=strides, padding=padding
-        )
-    module = load_backend(implementation)
+    name = implementation or heuristics.implementation(current_platform(), w.shape)
+    module = load_backend(name)
     reason = module.unsupported(x, w, visible, strides=strides, padding=padding)
     if reason is not None:
-        raise NotImplementedError(f'implementation="{implementation}" cannot run: {reason}')
+        raise NotImplementedError(f'implementation="{name}" cannot run: {reason}')
     return Products(module.forward, module.input_gradient, module.weight_gradient)
 
 

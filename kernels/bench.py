@@ -195,7 +195,10 @@ def main(arguments: list[str] | None = None) -> None:
     peak = timing.matmul_peak()
     print(f"{jax.devices()[0].device_kind}, JAX {jax.__version__}, measured peak {peak / 1e9:.0f} GFLOP/s in float32")
     full = [find(name) for name in args.shapes or (QUICK if args.quick else [shape.name for shape in SHAPES])]
-    shapes = full if args.quick else [narrow for shape in full for narrow in at_widths(shape)]
+    if args.quick:
+        shapes = [dataclasses.replace(shape, batch=shape.batch // 2) for shape in full]
+    else:
+        shapes = [narrow for shape in full for narrow in at_widths(shape)]
     rounds = args.rounds or (5 if args.quick else 15)
     options = WITHOUT_YNN if args.without_ynn else {}
     results = []

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from kernels import staircase, tpu_layout
-from kernels.backend import Padding, Products, Strides
+from kernels.backend import Strides
 from kernels.config import StaircaseConfig, TpuConfig
 from kernels.staircase import Visible
 
@@ -25,16 +25,14 @@ def staircase_config(product: Product, w_shape: tuple[int, ...], visible: Visibl
       The fastest configuration measured on a CPU for such shapes.
     """
     kh, kw, in_channels, out_channels = w_shape
-    if product == "forward" and in_channels == 1:
+    if product == "forward" and visible[-1] == in_channels == 1:
         return StaircaseConfig(method="taps")
     if product == "weight_gradient" and in_channels <= 4:
         return StaircaseConfig(method="patches")
     by_rows = product == "input_gradient" and kh > 1 and in_channels < 64
-    if staircase.is_dense(visible, in_channels):
-        blocks = 1
-    else:
-        # Narrower blocks leave the vector units idle. The weight gradient repacks its inputs for every block.
-        narrowest = 64 if kh * kw == 1 else 32
+    blocks = 1
+    if not staircase.is_dense(visible, in_channels):
+        narrowest = 64 if product == "weight_gradient" or kh * kw == 1 else 20 if by_rows else 32
         most = 4 if product == "weight_gradient" else 8
         blocks = max(1, min(most, in_channels // narrowest, out_channels // narrowest))
     return StaircaseConfig(blocks, "rows" if by_rows else "convolution")
@@ -68,17 +66,17 @@ def tpu_config(y_shape: tuple[int, ...], w_shape: tuple[int, ...], strides: Stri
         images = max(lanes, tpu_layout.round_up(images // 2, lanes))
 
 
-def products(
-    platform: str,
-    x_shape: tuple[int, ...],
-    w_shape: tuple[int, ...],
-    dtype: DTypeLike,
-    visible: Visible,
-    *,
-    strides: Strides,
-    padding: Padding,
-) -> Products:
-    """Returns the fastest known product functions for these shapes on this platform."""
-    from kernels import xla_staircase
+def implementation(platform: str, w_shape: tuple[int, ...]) -> str:
+    """Returns the implementation to use where none is named.
 
-    return Products(xla_staircase.forward, xla_staircase.input_gradient, xla_staircase.weight_gradient)
+    Args:
+      platform: "cpu", "gpu" or "tpu".
+      w_shape: [kh, kw, C, K].
+
+    Returns:
+      On a CPU, the staircase, which was measured to be fastest. On a TPU, the staircase where its blocks fill the
+      matrix unit. Elsewhere the masked dense convolution. An accelerator's own kernels are taken by name: unlike
+      XLA's convolutions they are not partitioned over a mesh automatically.
+    """
+    wide = min(w_shape[2:]) >= 8 * tpu_layout.LANES
+    return "xla_staircase" if platform == "cpu" or (platform == "tpu" and wide) else "reference"

@@ -17,7 +17,11 @@ SAMPLE_SECONDS = 4e-3  # a shorter call is repeated within a sample
 
 @dataclasses.dataclass(frozen=True)
 class Times:
-    """Seconds per call of one candidate, one entry per round."""
+    """How long one candidate took.
+
+    Attributes:
+      seconds: per call, one entry per round.
+    """
 
     seconds: tuple[float, ...]
 

@@ -1,0 +1,171 @@
+"""The public ops: checks, dispatch, matrix product, transformations."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+from kernels import IMPLEMENTATIONS, heuristics, target_platform, triangular_conv, triangular_matmul
+from kernels.shapes import SHAPES
+from tests.kernels import oracle
+from tests.kernels.suite import check, triangle
+
+X, W = jnp.ones((2, 5, 5, 3)), jnp.ones((3, 3, 3, 4))
+VISIBLE = (1, 2, 3, 3)
+
+
+@st.composite
+def layers(draw):
+    in_channels, out_channels = draw(st.integers(1, 70)), draw(st.integers(1, 70))
+    kernel, strides = draw(st.sampled_from([(1, 1), (3, 3), (2, 3)])), draw(st.sampled_from([(1, 1), (2, 2), (1, 2)]))
+    pads = st.tuples(st.integers(0, 3), st.integers(0, 3))
+    visible = sorted(draw(st.lists(st.integers(0, in_channels), min_size=out_channels, max_size=out_channels)))
+    return oracle.Case(
+        "drawn",
+        (2, 5, 4, in_channels),
+        (*kernel, in_channels, out_channels),
+        tuple(visible),
+        strides,
+        (draw(pads), draw(pads)),
+    )
+
+
+@settings(max_examples=10, deadline=None)
+@given(layers(), st.sampled_from(["xla_staircase", None]), st.sampled_from(["float32", "bfloat16"]))
+def test_any_staircase_matches_the_definition(case, implementation, dtype):
+    check(case, dtype, implementation)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"w": jnp.ones((3, 3, 2, 4))}, ValueError, "x has 3 channels .* w reads 2"),
+        ({"w": jnp.ones((3, 3, 3, 0)), "visible": ()}, ValueError, "w must have no empty dimension"),
+        ({"w": W.astype("bfloat16")}, TypeError, "one dtype, got float32 and bfloat16"),
+        ({"visible": (3, 2, 3, 3)}, ValueError, "must not decrease"),
+        ({"visible": (1, 2, 3, 4)}, ValueError, r"visible\[3\] = 4"),
+        ({"strides": 0}, ValueError, "strides must be one or two positive integers, got 0"),
+        ({"padding": ((-1, 0), (0, 0))}, ValueError, "padding must hold two pairs"),
+        ({"padding": "VALID", "x": X[:, :2]}, ValueError, "smaller than the kernel of 3"),
+    ],
+)
+def test_bad_arguments_are_named(change, error, message):
+    arguments = {"x": X, "w": W, "visible": VISIBLE} | change
+    with pytest.raises(error, match=message):
+        triangular_conv(**arguments)
+
+
+def test_names_the_implementations_there_are():
+    function = getattr(triangular_conv, "__wrapped__", triangular_conv)
+    with pytest.raises(ValueError, match="None or one of"):
+        function(X, W, VISIBLE, implementation="cudnn")
+
+
+@pytest.mark.parametrize("padding", ["SAME", "VALID", ((1, 0), (2, 1))])
+@pytest.mark.parametrize("strides", [1, (2, 1)])
+def test_padding_and_strides_mean_what_they_mean_to_lax(padding, strides):
+    rng = np.random.default_rng(0)
+    x, w = (jnp.asarray(rng.standard_normal(a.shape), a.dtype) for a in (X, W))
+    inside = np.arange(3)[:, None] < np.asarray(VISIBLE)
+    pair = (strides, strides) if isinstance(strides, int) else strides
+    expected = jax.lax.conv_general_dilated(
+        x, jnp.where(inside, w, 0), pair, padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+    actual = triangular_conv(x, w, VISIBLE, strides=strides, padding=padding)
+    np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("leading", [(), (5,), (2, 3)])
+@pytest.mark.parametrize("implementation", ["reference", "xla_staircase", None])
+def test_matmul(leading, implementation):
+    rng = np.random.default_rng(0)
+    x, w = (
+        jnp.asarray(rng.standard_normal((*leading, 45)), "float32"),
+        jnp.asarray(rng.standard_normal((45, 45)), "float32"),
+    )
+    y = triangular_matmul(x, w, triangle(45), implementation=implementation)
+    np.testing.assert_allclose(y, x @ jnp.triu(w), rtol=1e-4, atol=1e-4)
+
+
+def test_batch_sharded_over_a_mesh():
+    devices = jax.device_count()
+    mesh = jax.make_mesh((devices,), ("batch",), axis_types=(AxisType.Auto,))
+    x = jnp.asarray(np.random.default_rng(0).standard_normal((2 * devices, 5, 5, 3)), "float32")
+
+    def gradients(x, w):
+        return jax.grad(lambda x, w: jnp.sum(triangular_conv(x, w, VISIBLE) ** 2), (0, 1))(x, w)
+
+    split = jax.device_put(x, NamedSharding(mesh, PartitionSpec("batch")))
+    whole = jax.device_put(W, NamedSharding(mesh, PartitionSpec()))
+    dx, dw = jax.jit(gradients)(split, whole)
+    assert dx.sharding.spec[0] == "batch"
+    for sharded, alone in zip((dx, dw), gradients(x, W), strict=True):
+        np.testing.assert_allclose(sharded, alone, rtol=1e-4, atol=1e-3)
+
+
+def test_named_implementations_that_cannot_run_say_why():
+    for implementation in ("pallas_tpu", "pallas_mosaic_gpu"):
+        assert implementation in IMPLEMENTATIONS
+        with target_platform("cpu"), pytest.raises(NotImplementedError, match=f'"{implementation}" cannot'):
+            triangular_conv(X, W, VISIBLE, implementation=implementation)
+
+
+class TestHeuristics:
+    @pytest.mark.parametrize("product", ["forward", "input_gradient", "weight_gradient"])
+    def test_dense_layers_are_never_cut(self, product):
+        assert heuristics.staircase_config(product, (3, 3, 512, 512), (512,) * 512).blocks == 1
+
+    @pytest.mark.parametrize("product", ["forward", "input_gradient", "weight_gradient"])
+    def test_wide_layers_skip_at_least_a_third(self, product):
+        for shape in SHAPES:
+            if shape.kernel == 3 and min(shape.w_shape[2:]) >= 256:
+                assert heuristics.staircase_config(product, shape.w_shape, shape.visible).blocks >= 4
+
+    def test_narrow_layers_stay_whole(self):
+        assert heuristics.staircase_config("forward", (3, 3, 45, 45), triangle(45)).blocks == 1
+
+    def test_names_an_implementation_that_runs_on_every_platform(self):
+        assert heuristics.implementation("cpu", W.shape) == "xla_staircase"
+        for platform in ("cpu", "gpu", "tpu"):
+            for shape in SHAPES:
+                with target_platform(platform):
+                    y = jax.eval_shape(shape.conv, *shape.arguments())
+                assert y.shape == (shape.batch, shape.out_size, shape.out_size, shape.out_channels)
+
+
+def train(implementation, channels, steps):
+    """Trains two triangular layers and a dense head on random images; returns the losses."""
+    rng = np.random.default_rng(0)
+    images = jnp.asarray(rng.standard_normal((16, 8, 8, 1)), "float32")
+    labels = jnp.asarray(rng.integers(0, 10, 16))
+    shapes = {"first": (3, 3, 1, channels), "second": (3, 3, channels, channels), "head": (channels, 10)}
+    scale = {name: np.sqrt(2 / np.prod(shape[:-1])) for name, shape in shapes.items()}
+    weights = {name: jnp.asarray(rng.standard_normal(s) * scale[name], "float32") for name, s in shapes.items()}
+    optimizer = optax.sgd(0.05, momentum=0.9)
+
+    def loss(weights):
+        x = jax.nn.relu(triangular_conv(images, weights["first"], (1,) * channels, implementation=implementation))
+        x = triangular_conv(x, weights["second"], triangle(channels), strides=2, implementation=implementation)
+        logits = jnp.mean(jax.nn.relu(x), axis=(1, 2)) @ weights["head"]
+        return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+
+    def step(carry, _):
+        weights, state = carry
+        value, gradients = jax.value_and_grad(loss)(weights)
+        updates, state = optimizer.update(gradients, state)
+        return (optax.apply_updates(weights, updates), state), value
+
+    # The training loop in one program: the automatic choice must hold inside a scan as well.
+    (_, losses) = jax.jit(lambda w: jax.lax.scan(step, (w, optimizer.init(w)), length=steps))(weights)
+    return np.asarray(losses)
+
+
+@pytest.mark.parametrize(("channels", "steps"), [(45, 10), (256, 3)], ids=["narrow", "wide"])
+def test_trains_to_the_loss_of_the_reference(channels, steps):
+    ours, theirs = train(None, channels, steps), train("reference", channels, steps)
+    assert ours[-1] < ours[0]
+    np.testing.assert_allclose(ours, theirs, rtol=1e-4)
