@@ -27,6 +27,7 @@ class Shape:
       batch: images in a benchmark.
       whole_input: whether every output reads every input, as in a first layer.
       expansion: hidden channels per channel, of the layers that expand to them or project from them.
+      full: (C, K) at full width, of a layer at a narrower one.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Shape:
     batch: int = 32
     whole_input: bool = False
     expansion: int | None = None
+    full: tuple[int, int] | None = None
 
     @property
     def visible(self) -> Visible:
@@ -46,12 +48,14 @@ class Shape:
 
         Channel t of C is born at (2t + 1) / 2C; a hidden channel of an inverted bottleneck with the one it expands.
         """
-        c, k = self.in_channels, self.out_channels
+        c, k = self.full or (self.in_channels, self.out_channels)
         if self.whole_input:
-            return (c,) * k
+            return (c,) * self.out_channels
         if self.expansion is not None:
-            return tuple(s // self.expansion + 1 if c < k else (s + 1) * self.expansion for s in range(k))
-        return tuple(max(1, ((2 * s + 1) * c - k) // (2 * k) + 1) for s in range(k))
+            every = [s // self.expansion + 1 if c < k else (s + 1) * self.expansion for s in range(k)]
+        else:
+            every = [max(1, ((2 * s + 1) * c - k) // (2 * k) + 1) for s in range(k)]
+        return tuple(every[: self.out_channels])
 
     @property
     def w_shape(self) -> tuple[int, int, int, int]:
@@ -74,13 +78,14 @@ class Shape:
             c = self.in_channels
         elif self.expansion is not None:
             c, k = (c, c * self.expansion) if c < k else (k * self.expansion, k)
-        return dataclasses.replace(self, name=f"{self.name}@{alpha:g}", in_channels=c, out_channels=k)
+        full = (self.in_channels, self.out_channels)
+        return dataclasses.replace(self, name=f"{self.name}@{alpha:g}", in_channels=c, out_channels=k, full=full)
 
     def narrower(self) -> "Shape":
         """Returns the ordinary layer of about as many weights: √2 fewer channels on every triangular axis."""
         c, k = (max(1, round(n / math.sqrt(2))) for n in (self.in_channels, self.out_channels))
         c, k = (self.in_channels, self.out_channels) if self.whole_input else (c, k)
-        return dataclasses.replace(self, name=f"{self.name}/√2", in_channels=c, out_channels=k)
+        return dataclasses.replace(self, name=f"{self.name}/√2", in_channels=c, out_channels=k, full=None)
 
     def arguments(self, batch: int | None = None, dtype: DTypeLike = "float32") -> tuple[jax.ShapeDtypeStruct, ...]:
         """Returns the shapes and dtypes of (x, w)."""
