@@ -12,7 +12,7 @@ import pathlib
 import sys
 
 from awn_jax import config as configs
-from awn_jax import data, evaluation, experiment, platform, training
+from awn_jax import data, evaluation, experiment, platform
 from awn_jax.evaluation import report
 from awn_jax.training import checkpoints
 

@@ -9,12 +9,14 @@ and `step_seconds` of the nested step.
 """
 
 import argparse
+import functools
 import importlib.metadata
 import json
 import platform as machine
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +25,7 @@ import tqdm
 from flax import nnx
 
 from awn_jax import config as configs
-from awn_jax import data, evaluation, experiment, platform, training
+from awn_jax import data, evaluation, experiment, platform, training, widths
 from awn_jax.training import plan as plans
 
 IMAGE_SIZE, CLASSES, SWEEP_BATCH = (28, 28, 1), 10, 1000
@@ -73,11 +75,15 @@ def make_sweeps(channels: int) -> dict[str, Callable[[], None]]:
     images = _random_images(SWEEP_BATCH)
     batch = jnp.asarray(images.images), jnp.asarray(images.labels), jnp.ones(SWEEP_BATCH, bool)
     state = nnx.split(model)[1]
-    sweeps = {}
-    for name, widths in (("sweep of full width", (1.0,)), ("sweep of all widths", every)):
-        score = evaluation.make_scorer(model, widths, experiment.preparation(config))
-        sweeps[name] = lambda score=score: jax.block_until_ready(score(state, *batch))
+    sweeps: dict[str, Callable[[], None]] = {}
+    for name, at in (("sweep of full width", (1.0,)), ("sweep of all widths", every)):
+        score = evaluation.make_scorer(model, at, experiment.preparation(config))
+        sweeps[name] = functools.partial(_run, score, state, *batch)
     return sweeps
+
+
+def _run(score: Callable, *arguments: Any) -> None:
+    jax.block_until_ready(score(*arguments))
 
 
 def _random_images(count: int) -> data.ImageSet:
@@ -97,7 +103,7 @@ def make_torch_step(batch_size: int, channels: int, threads: int) -> Callable[[]
 
     torch.set_num_threads(threads)
     draw = torch.Generator().manual_seed(0)
-    axis = experiment.make_model(configs.parse({"model": {"channels": channels}}), IMAGE_SIZE, CLASSES).conv2.outputs
+    axis = widths.Axis.of(channels)
 
     def weights(*shape: int) -> torch.Tensor:
         bound = float(np.prod(shape[1:])) ** -0.5

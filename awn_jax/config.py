@@ -77,7 +77,7 @@ class ModelConfig:
     channels: int = 45
     group: int = 1
     fan_in: Literal["full", "visible"] = "full"
-    implementation: str = ""
+    implementation: Literal["", "reference", "xla_staircase", "pallas_tpu", "pallas_mosaic_gpu"] = ""
 
     def __post_init__(self):
         _require(self.channels >= 1, f"model.channels must be at least 1, got {self.channels}")
@@ -198,7 +198,7 @@ def parse(config: Mapping[str, Any] | ml_collections.ConfigDict) -> Config:
     return _build(Config, values, "config")
 
 
-def _build(kind: type, values: Any, where: str) -> Any:
+def _build(kind: Any, values: Any, where: str) -> Any:
     if not isinstance(values, Mapping):
         raise ConfigError(f"{where} must hold fields, got {values!r}")
     hints = typing.get_type_hints(kind)
@@ -251,7 +251,7 @@ def load(path: pathlib.Path) -> Config:
 
 def flat(config: Any, prefix: str = "") -> dict[str, Any]:
     """Every field by its dotted name."""
-    found = {}
+    found: dict[str, Any] = {}
     for field in dataclasses.fields(config):
         value, name = getattr(config, field.name), prefix + field.name
         found |= flat(value, name + ".") if dataclasses.is_dataclass(value) else {name: value}

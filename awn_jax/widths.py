@@ -14,6 +14,7 @@ them to rectangular, grouped and expanded axes.
 import bisect
 import dataclasses
 import functools
+import itertools
 from collections.abc import Iterable
 from fractions import Fraction
 
@@ -161,5 +162,5 @@ def distinct_widths(axes: Iterable[Axis], minimum: Width = Fraction(1, 4)) -> tu
     network of 45-channel axes these are 0.25, 12/45, …, 44/45, 1. Arguments and errors are those of `cuts`.
     """
     edges = cuts(axes, minimum)
-    middles = [float((a + b) / 2) for a, b in zip(edges, edges[1:], strict=False)]
+    middles = [float((a + b) / 2) for a, b in itertools.pairwise(edges)]
     return (float(minimum), *middles, 1.0) if edges else (1.0,)

@@ -1,5 +1,6 @@
 """One pass for all widths and one pass for each give the same loss and the same gradient."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -36,15 +37,14 @@ def test_nested_equals_sequential_in_double_precision(digits, float64, name):
     widths_plan = PLANS[name](model)
     graphdef, params, stats = split(model)
     one, many = (
-        jax.jit(lambda p, s, objective=objective: objective(graphdef, p, s, images, labels, widths_plan, jax.random.key(3)))(
-            params, stats
-        )
+        jax.jit(
+            lambda p, s, objective=objective: objective(graphdef, p, s, images, labels, widths_plan, jax.random.key(3))
+        )(params, stats)
         for objective in (nested, sequential)
     )
     assert one.loss.dtype == jnp.float64
     np.testing.assert_allclose(one.loss, many.loss, rtol=1e-12)
-    for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(many), strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
+    chex.assert_trees_all_close(one, many, rtol=1e-12, atol=1e-12)
 
 
 def test_a_narrow_widths_loss_does_not_touch_later_channels(digits):

@@ -116,7 +116,7 @@ class HostFeed(Feed):
 
         def place(values: np.ndarray) -> Array:
             shape = (*rows.shape, *values.shape[1:])
-            return jax.make_array_from_callback(shape, self._sharding, lambda index: values[rows[index[:2]]])
+            return jax.make_array_from_callback(shape, self._sharding, lambda index: values[rows[(index or ())[:2]]])
 
         return {"images": place(self._data.images), "labels": place(self._data.labels)}
 

@@ -30,18 +30,19 @@ def write(
     sweep: Sweep, folder: pathlib.Path, *, name: str = "sweep", extra: Mapping[str, object] | None = None
 ) -> None:
     """Writes `sweep.json` and `sweep.csv`; `extra` says in the JSON what was swept."""
+    rows = [dataclasses.asdict(row) for row in sweep.rows]
     content = {
         "auc": sweep.auc,
         "mean10": sweep.mean10,
         "alpha_min": sweep.alpha_min,
         **(extra or {}),
-        "rows": [dataclasses.asdict(row) for row in sweep.rows],
+        "rows": rows,
     }
     (folder / f"{name}.json").write_text(json.dumps(content, indent=2) + "\n")
     with (folder / f"{name}.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, ["width", "params", "macs", "top1", "loss"])
         writer.writeheader()
-        writer.writerows(content["rows"])
+        writer.writerows(rows)
 
 
 def plot(sweeps: Mapping[str, Sweep], path: pathlib.Path) -> None:

@@ -156,11 +156,10 @@ def sweep(
     totals = []
     for start in tqdm.trange(0, len(data), batch_size, desc="sweep", leave=False, disable=None if progress else True):
         # The last batch is filled up with the first images again, which do not count.
-        rows = np.arange(start, start + batch_size)
-        chosen = rows % len(data)
-        batch = data.images[chosen], data.labels[chosen], rows < len(data)
-        placed = [jax.make_array_from_callback(a.shape, sharded, lambda index, a=a: a[index]) for a in batch]
-        totals.append(scorer(state, *placed))
+        positions = np.arange(start, start + batch_size)
+        chosen = positions % len(data)
+        batch = data.images[chosen], data.labels[chosen], positions < len(data)
+        totals.append(scorer(state, *(jax.device_put(values, sharded) for values in batch)))
     correct, loss = (np.sum([np.asarray(total[i], np.float64) for total in totals], 0) / len(data) for i in (0, 1))
     costs = [inspection.cost(model, data.images.shape[1:], width) for width in names]
     rows = tuple(Row(w, *c, float(t), float(n)) for w, c, t, n in zip(names, costs, correct, loss, strict=True))

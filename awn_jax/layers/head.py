@@ -1,5 +1,6 @@
 """The classifier that answers at one width, or at all of them in one pass."""
 
+import itertools
 from collections.abc import Sequence
 
 import jax
@@ -107,5 +108,5 @@ class AnyWidthHead(nnx.Module):
 def check_ascending(at: Sequence[widths.Width]) -> None:
     """Raises ValueError unless `at` holds ascending widths."""
     exact = [widths.exact_width(width) for width in at]
-    if not exact or any(a >= b for a, b in zip(exact, exact[1:], strict=False)):
+    if not exact or any(a >= b for a, b in itertools.pairwise(exact)):
         raise ValueError(f"widths must be ascending and not empty, got {tuple(at)}")

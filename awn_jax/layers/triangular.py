@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from awn_jax import widths
 from awn_jax.layers import init
-from kernels import triangular_conv, triangular_matmul
+from kernels import Implementation, triangular_conv, triangular_matmul
 
 Padding = Literal["SAME", "VALID"]
 
@@ -120,7 +120,7 @@ class TriConv(Triangular):
         use_bias: bool = False,
         fan_in: str = "full",
         dtype: jnp.dtype | type = jnp.float32,
-        implementation: str | None = None,
+        implementation: Implementation | None = None,
         rngs: nnx.Rngs,
     ):
         taps = (kernel_size, kernel_size) if isinstance(kernel_size, int) else tuple(kernel_size)
@@ -160,7 +160,7 @@ class TriDense(Triangular):
         use_bias: bool = True,
         fan_in: str = "full",
         dtype: jnp.dtype | type = jnp.float32,
-        implementation: str | None = None,
+        implementation: Implementation | None = None,
         rngs: nnx.Rngs,
     ):
         super().__init__(inputs, outputs, (), use_bias=use_bias, fan_in=fan_in, dtype=dtype, rngs=rngs)

@@ -1,5 +1,7 @@
 """LeNet-3C1L, the paper's small network."""
 
+from typing import Any
+
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
@@ -7,6 +9,7 @@ from jaxtyping import Array, Float
 from awn_jax import widths
 from awn_jax.layers import AnyWidthHead, BatchNorm, TriConv, max_pool
 from awn_jax.models.base import AnyWidthClassifier
+from kernels import Implementation
 
 
 class LeNet3C1L(AnyWidthClassifier):
@@ -40,7 +43,7 @@ class LeNet3C1L(AnyWidthClassifier):
         group: int = 1,
         fan_in: str = "full",
         dtype: jnp.dtype | type = jnp.float32,
-        implementation: str | None = None,
+        implementation: Implementation | None = None,
         rngs: nnx.Rngs,
     ):
         height, width, planes = image_size
@@ -49,7 +52,13 @@ class LeNet3C1L(AnyWidthClassifier):
         if min(rows, columns) < 1:
             raise ValueError(f"image_size must be at least 16 × 16 pixels for LeNet3C1L, got {height} × {width}")
         axis = widths.Axis.of(channels, group)
-        options = {"padding": "VALID", "fan_in": fan_in, "dtype": dtype, "implementation": implementation, "rngs": rngs}
+        options: dict[str, Any] = {
+            "padding": "VALID",
+            "fan_in": fan_in,
+            "dtype": dtype,
+            "implementation": implementation,
+            "rngs": rngs,
+        }
         self.conv1 = TriConv(widths.Axis.whole(planes), axis, 3, **options)
         self.norm1 = BatchNorm(axis, dtype=dtype)
         self.conv2 = TriConv(axis, axis, 3, **options)

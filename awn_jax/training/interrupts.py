@@ -11,7 +11,7 @@ class Interrupts:
         caught: name of the signal that came, or None.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.caught: str | None = None
 
     def __enter__(self) -> "Interrupts":

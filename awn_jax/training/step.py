@@ -44,7 +44,8 @@ class TrainState:
 
 def split(model: nnx.Module) -> tuple[nnx.GraphDef, Any, Any]:
     """(graph definition, parameters, batch-norm statistics) of a model; `nnx.merge` puts them together again."""
-    return nnx.split(model, nnx.Param, nnx.BatchStat)
+    graphdef, params, stats = nnx.split(model, nnx.Param, nnx.BatchStat)
+    return graphdef, params, stats
 
 
 def merge(model: nnx.Module, state: "TrainState") -> Any:
