@@ -2,6 +2,7 @@
 
     python -m kernels.bench                     every shape at widths ¼, ½, ¾ and 1
     python -m kernels.bench --quick             fewer shapes and rounds, within a minute
+    python -m kernels.bench --train             whole training steps, and their losses
     python -m kernels.bench --tpu-compile       compiles the TPU kernels for v5e and v6e, with libtpu, without a TPU
 
 Each implementation is compared, side by side, with the masked dense convolution and with the dense convolution of an
@@ -183,6 +184,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, help="samples of each candidate")
     parser.add_argument("--without-ynn", action="store_true", help="keep XLA on a CPU from handing work to YNNPACK")
     parser.add_argument("--plot", type=pathlib.Path, default=pathlib.Path("runs/kernels_bench.png"))
+    parser.add_argument("--train", action="store_true", help="train small networks instead")
     parser.add_argument("--tpu-compile", action="store_true", help="compile the TPU kernels; needs libtpu, no TPU")
     args = parser.parse_args(arguments)
     if args.tpu_compile:
@@ -192,6 +194,14 @@ def main(arguments: list[str] | None = None) -> None:
         return
 
     timing.keep_freed_memory()
+    rounds = args.rounds or (5 if args.quick else 15)
+    options = WITHOUT_YNN if args.without_ynn else {}
+    if args.train:
+        from kernels import bench_train
+
+        bench_train.main(rounds, 10, options)
+        return
+
     peak = timing.matmul_peak()
     print(f"{jax.devices()[0].device_kind}, JAX {jax.__version__}, measured peak {peak / 1e9:.0f} GFLOP/s in float32")
     full = [find(name) for name in args.shapes or (QUICK if args.quick else [shape.name for shape in SHAPES])]
@@ -199,8 +209,6 @@ def main(arguments: list[str] | None = None) -> None:
         shapes = [dataclasses.replace(shape, batch=shape.batch // 2) for shape in full]
     else:
         shapes = [narrow for shape in full for narrow in at_widths(shape)]
-    rounds = args.rounds or (5 if args.quick else 15)
-    options = WITHOUT_YNN if args.without_ynn else {}
     results = []
     for shape in tqdm(shapes, unit="shape"):
         for passes in PASSES:

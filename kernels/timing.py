@@ -6,11 +6,11 @@ import math
 import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
 
 SAMPLE_SECONDS = 4e-3  # a shorter call is repeated within a sample
 
@@ -41,9 +41,7 @@ class Times:
         return float(np.median(np.asarray(other.seconds) / np.asarray(self.seconds)))
 
 
-def interleaved(
-    candidates: Mapping[str, tuple[Callable[..., object], Sequence[Array]]], rounds: int
-) -> dict[str, Times]:
+def interleaved(candidates: Mapping[str, tuple[Callable[..., Any], Sequence[Any]]], rounds: int) -> dict[str, Times]:
     """Times compiled functions in turn, A B C A B C …, so that a busy neighbour slows them all alike.
 
     Args:
@@ -83,12 +81,12 @@ def keep_freed_memory() -> bool:
     return all(libc.mallopt(option, value) for option, value in options)
 
 
-def _calls_per_sample(function: Callable[..., object], args: Sequence[Array]) -> int:
+def _calls_per_sample(function: Callable[..., Any], args: Sequence[Any]) -> int:
     jax.block_until_ready(function(*args))
     return max(1, math.ceil(SAMPLE_SECONDS / _seconds(function, args, 1)))
 
 
-def _seconds(function: Callable[..., object], args: Sequence[Array], calls: int) -> float:
+def _seconds(function: Callable[..., Any], args: Sequence[Any], calls: int) -> float:
     start = time.perf_counter()
     for _ in range(calls):
         result = function(*args)

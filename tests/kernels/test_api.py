@@ -1,15 +1,17 @@
 """The public ops: checks, dispatch, matrix product, transformations."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from kernels import IMPLEMENTATIONS, heuristics, target_platform, triangular_conv, triangular_matmul
+from kernels.bench_train import LENET, WIDE, train
 from kernels.shapes import SHAPES
 from tests.kernels import oracle
 from tests.kernels.suite import check, triangle
@@ -137,35 +139,12 @@ class TestHeuristics:
                 assert y.shape == (shape.batch, shape.out_size, shape.out_size, shape.out_channels)
 
 
-def train(implementation, channels, steps):
-    """Trains two triangular layers and a dense head on random images; returns the losses."""
-    rng = np.random.default_rng(0)
-    images = jnp.asarray(rng.standard_normal((16, 8, 8, 1)), "float32")
-    labels = jnp.asarray(rng.integers(0, 10, 16))
-    shapes = {"first": (3, 3, 1, channels), "second": (3, 3, channels, channels), "head": (channels, 10)}
-    scale = {name: np.sqrt(2 / np.prod(shape[:-1])) for name, shape in shapes.items()}
-    weights = {name: jnp.asarray(rng.standard_normal(s) * scale[name], "float32") for name, s in shapes.items()}
-    optimizer = optax.sgd(0.05, momentum=0.9)
-
-    def loss(weights):
-        x = jax.nn.relu(triangular_conv(images, weights["first"], (1,) * channels, implementation=implementation))
-        x = triangular_conv(x, weights["second"], triangle(channels), strides=2, implementation=implementation)
-        logits = jnp.mean(jax.nn.relu(x), axis=(1, 2)) @ weights["head"]
-        return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
-
-    def step(carry, _):
-        weights, state = carry
-        value, gradients = jax.value_and_grad(loss)(weights)
-        updates, state = optimizer.update(gradients, state)
-        return (optax.apply_updates(weights, updates), state), value
-
-    # The training loop in one program: the automatic choice must hold inside a scan as well.
-    (_, losses) = jax.jit(lambda w: jax.lax.scan(step, (w, optimizer.init(w)), length=steps))(weights)
-    return np.asarray(losses)
-
-
-@pytest.mark.parametrize(("channels", "steps"), [(45, 10), (256, 3)], ids=["narrow", "wide"])
-def test_trains_to_the_loss_of_the_reference(channels, steps):
-    ours, theirs = train(None, channels, steps), train("reference", channels, steps)
+@pytest.mark.parametrize(
+    "network",
+    [dataclasses.replace(LENET, batch=8), dataclasses.replace(WIDE, batch=4, size=8)],
+    ids=["any_width_lenet", "wide"],
+)
+def test_trains_to_the_loss_of_the_reference(network):
+    ours, theirs = (train(network, implementation, steps=4) for implementation in (None, "reference"))
     assert ours[-1] < ours[0]
     np.testing.assert_allclose(ours, theirs, rtol=1e-4)
