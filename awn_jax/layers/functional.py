@@ -40,5 +40,5 @@ def max_pool(x: Float[Array, "B H W C"], window: int = 2) -> Float[Array, "B h w
     """
     batch, height, width, channels = x.shape
     height, width = height // window, width // window
-    x = x[:, : height * window, : width * window]
+    x = lax.slice(x, (0, 0, 0, 0), (batch, height * window, width * window, channels))
     return x.reshape(batch, height, window, width, window, channels).max((2, 4))

@@ -1,0 +1,98 @@
+"""Writes one width of a trained network, or several in one file, for other programs.
+
+    python -m awn_jax.export --workdir=runs/lenet_digits --width=0.5 --to=onnx
+    python -m awn_jax.export --workdir=runs/lenet_digits --widths 0.25 0.5 0.75 1 --to=bundle
+
+What is written is an ordinary network: batch norms folded into the convolutions, no mask, only that width's weights. It is
+read back and compared with the trained network on the test images before the command ends.
+"""
+
+import argparse
+import logging
+import pathlib
+import sys
+
+import jax
+import numpy as np
+
+from awn_jax import config as configs
+from awn_jax import data, experiment, export, platform
+from awn_jax.evaluation.logits import logits_at
+from awn_jax.export import bundle, flax, onnx, read, stablehlo
+from awn_jax.training import checkpoints
+
+SUFFIXES = {"stablehlo": ".stablehlo", "onnx": ".onnx", "flax": ".py", "bundle": ".safetensors"}
+SAVE = {"stablehlo": stablehlo.save, "onnx": onnx.save, "flax": flax.save}
+
+
+def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m awn_jax.export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--workdir", required=True, type=pathlib.Path, metavar="DIR", help="of a run of train.py")
+    parser.add_argument("--to", required=True, choices=sorted(SUFFIXES), help="what to write")
+    parser.add_argument("--width", type=float, default=1.0, metavar="W", help="in (0, 1] (default: 1)")
+    parser.add_argument(
+        "--widths",
+        type=float,
+        nargs="+",
+        default=[0.25, 0.5, 0.75, 1.0],
+        metavar="W",
+        help="of a bundle (default: 0.25 0.5 0.75 1)",
+    )
+    parser.add_argument(
+        "--out", type=pathlib.Path, metavar="FILE", help="default: DIR/export/w<width>.<suffix>, DIR/export/bundle.…"
+    )
+    return parser.parse_args(argv)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    config = configs.load(arguments.workdir / "config.json")
+    images = experiment.load_data(config, "test")
+    model, step = experiment.restore(config, arguments.workdir, images, data.data_mesh())
+    preparation, to = experiment.preparation(config), arguments.to
+    at = sorted(set(arguments.widths)) if to == "bundle" else [arguments.width]
+    height, breadth, planes = images.images.shape[1:]
+    facts = {"mean": preparation.mean, "std": preparation.std}
+    graphs = [export.ordinary(model, (height, breadth, planes), width, **facts) for width in at]
+    name = "bundle" if to == "bundle" else f"w{arguments.width:g}"
+    path = arguments.out or arguments.workdir / "export" / f"{name}{SUFFIXES[to]}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if to == "bundle":
+        bundle.save(graphs, path)
+    else:
+        SAVE[to](graphs[0], path)
+    print(f"wrote {path} ({path.stat().st_size:,} bytes) of step {step}")
+
+    expected = logits_at(model, images, preparation, at)
+    prepared = np.asarray(preparation.normalised(images.images))
+    for width, wanted in zip(at, expected, strict=True):
+        try:
+            found = read.READ[to](path, width)(prepared)
+        except ImportError as error:
+            print(f"not compared with the trained network: {error}")
+            return
+        top1 = 100 * (found.argmax(-1) == images.labels).mean()
+        same = "the same" if (found.argmax(-1) == wanted.argmax(-1)).all() else "NOT the same"
+        print(
+            f"width {width:g}: top-1 {top1:.2f} % of {len(images):,} test images, {same} answers as the trained network; "
+            f"logits differ by up to {np.abs(found - wanted).max():.1e}"
+        )
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    logging.getLogger("absl").setLevel(logging.WARNING)
+    platform.keep_freed_memory()
+    platform.use_compilation_cache()
+    known = (export.ExportError, configs.ConfigError, data.DataError, checkpoints.CheckpointError, ValueError, OSError)
+    try:
+        run(arguments)
+    except known as error:
+        if isinstance(error, jax.errors.JAXTypeError):
+            raise
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()
