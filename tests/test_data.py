@@ -32,6 +32,7 @@ def test_unknown_set_is_named():
 def test_prepared_tfds_set_is_read(tmp_path, digits, monkeypatch):
     tfds = pytest.importorskip("tensorflow_datasets")
     image = pytest.importorskip("PIL.Image")
+
     def examples(count):
         for i in range(count):
             yield i, {"image": image.fromarray(digits.images[i].squeeze()), "label": int(digits.labels[i])}
@@ -106,7 +107,8 @@ def test_both_feeds_give_the_same_batches(digits):
         rows = [one.steps(start, count) for one in made]
         for index in range(count):
             first, second = (
-                one.batch(one.constants, jax.tree.map(lambda a, i=index: a[i], row)) for one, row in zip(made, rows, strict=True)
+                one.batch(one.constants, jax.tree.map(lambda a, i=index: a[i], row))
+                for one, row in zip(made, rows, strict=True)
             )
             np.testing.assert_array_equal(first[0], second[0])
             np.testing.assert_array_equal(first[1], second[1])

@@ -38,7 +38,9 @@ def test_area_refuses_what_is_no_curve(widths, values):
 
 def test_evenly_spaced_mean_takes_the_sub_network_of_each_width():
     # Births at 0.5 and 0.75: a width equal to a birth still belongs to the narrower network.
-    assert evenly_spaced_mean([0.25, 0.625, 1.0], [1.0, 2.0, 4.0], [0.5, 0.75], count=4) == pytest.approx((1 + 1 + 2 + 4) / 4)
+    assert evenly_spaced_mean([0.25, 0.625, 1.0], [1.0, 2.0, 4.0], [0.5, 0.75], count=4) == pytest.approx(
+        (1 + 1 + 2 + 4) / 4
+    )
 
 
 def test_one_pass_scores_every_width_as_a_run_at_that_width_does(digits, swept):
@@ -71,7 +73,9 @@ def test_reports(tmp_path, swept):
     written = json.loads((tmp_path / "sweep.json").read_text())
     assert {"auc", "mean10", "alpha_min", "rows"} <= set(written)
     assert set(written["rows"][0]) == {"width", "params", "macs", "top1", "loss"}
-    assert area_under_curve([r["width"] for r in written["rows"]], [r["top1"] for r in written["rows"]]) == written["auc"]
+    assert (
+        area_under_curve([r["width"] for r in written["rows"]], [r["top1"] for r in written["rows"]]) == written["auc"]
+    )
     with (tmp_path / "sweep.csv").open() as file:
         assert [float(row["top1"]) for row in csv.DictReader(file)] == [row.top1 for row in result.rows]
     assert (tmp_path / "sweep.png").read_bytes().startswith(b"\x89PNG")

@@ -17,7 +17,9 @@ STEPS = 6
 def run(digits, devices, how="nested", chunk=1, on_device=True):
     mesh = jax.make_mesh((devices,), ("data",), axis_types=(AxisType.Auto,), devices=jax.devices()[:devices])
     model = LeNet3C1L((28, 28, 1), 10, channels=6, rngs=nnx.Rngs(0))
-    optimizer = optim.sgd(optim.learning_rate("step", 0.02, STEPS, at=(0.5,), factor=0.1), momentum=0.9, weight_decay=5e-4)
+    optimizer = optim.sgd(
+        optim.learning_rate("step", 0.02, STEPS, at=(0.5,), factor=0.1), momentum=0.9, weight_decay=5e-4
+    )
     feed = data.make_feed(digits, mesh, seed=0, batch_size=16, on_device=on_device)
     steps = make_train_steps(
         split(model)[0],
@@ -74,7 +76,9 @@ def test_weights_that_do_not_exist_stay_zero(one_device):
 
 def test_optimiser_is_sgd_with_the_decay_inside_the_momentum():
     rate = optim.learning_rate("step", 0.1, 100, at=(0.5, 0.75), factor=0.1)
-    np.testing.assert_allclose([rate(s) for s in (0, 49, 50, 74, 75, 99)], [0.1, 0.1, 0.01, 0.01, 0.001, 0.001], rtol=1e-5)
+    np.testing.assert_allclose(
+        [rate(s) for s in (0, 49, 50, 74, 75, 99)], [0.1, 0.1, 0.01, 0.01, 0.001, 0.001], rtol=1e-5
+    )
     optimizer = optim.sgd(lambda step: 0.1, momentum=0.9, weight_decay=0.01)
     weight, momentum, expected = jnp.float32(2.0), 0.0, 2.0
     state = optimizer.init(weight)

@@ -33,7 +33,9 @@ def environment(tmp_path):
 
 
 def train(repository, workdir, *more):
-    arguments = command(repository, "train.py", "--config", repository / "configs/lenet_digits.py", "--workdir", workdir)
+    arguments = command(
+        repository, "train.py", "--config", repository / "configs/lenet_digits.py", "--workdir", workdir
+    )
     return subprocess.run(
         [*arguments, *SMALL, *more],
         capture_output=True,
@@ -70,13 +72,17 @@ def test_run_leaves_what_it_promises(whole_run):
 
 def test_interrupted_run_ends_bit_for_bit_where_an_uninterrupted_one_ends(repository, tmp_path, whole_run):
     workdir = tmp_path / "interrupted"
-    arguments = command(repository, "train.py", "--config", repository / "configs/lenet_digits.py", "--workdir", workdir)
+    arguments = command(
+        repository, "train.py", "--config", repository / "configs/lenet_digits.py", "--workdir", workdir
+    )
     for number in (signal.SIGTERM, signal.SIGINT):
         before = len(metrics(workdir)) if (workdir / "metrics.jsonl").exists() else 0
         process = subprocess.Popen(
             [*arguments, *SMALL], stdout=subprocess.PIPE, text=True, cwd=repository, env=environment(whole_run[0])
         )
-        while process.poll() is None and (not (workdir / "metrics.jsonl").exists() or len(metrics(workdir)) < before + 12):
+        while process.poll() is None and (
+            not (workdir / "metrics.jsonl").exists() or len(metrics(workdir)) < before + 12
+        ):
             time.sleep(0.01)
         process.send_signal(number)
         output, _ = process.communicate(timeout=120)
@@ -86,7 +92,9 @@ def test_interrupted_run_ends_bit_for_bit_where_an_uninterrupted_one_ends(reposi
     done = train(repository, workdir)
     assert "going on from step" in done.stdout
     assert metrics(workdir) == metrics(whole_run[0])
-    assert (workdir / "sweep.json").read_text().replace("interrupted", "whole") == (whole_run[0] / "sweep.json").read_text()
+    assert (workdir / "sweep.json").read_text().replace("interrupted", "whole") == (
+        whole_run[0] / "sweep.json"
+    ).read_text()
 
 
 def test_two_processes_share_each_batch(repository, tmp_path, whole_run):
@@ -96,7 +104,9 @@ def test_two_processes_share_each_batch(repository, tmp_path, whole_run):
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
     workdir = tmp_path / "hosts"
-    arguments = command(repository, "train.py", "--config", repository / "configs/lenet_digits.py", "--workdir", workdir)
+    arguments = command(
+        repository, "train.py", "--config", repository / "configs/lenet_digits.py", "--workdir", workdir
+    )
     more = ["--multihost", f"--coordinator=localhost:{port}", "--processes=2", "--config.train.epochs=0.5"]
     processes = [
         subprocess.Popen(
@@ -144,7 +154,10 @@ def test_loss_that_leaves_the_finite_numbers_stops_the_run_and_keeps_the_checkpo
     ("more", "message"),
     [
         (["--config.train.epoks=3"], "error: --config.train.epoks: the config has no field 'epoks'"),
-        (["--config=configs/lenet.py"], "error: --config must be a file, got configs/lenet.py; there are configs/lenet_"),
+        (
+            ["--config=configs/lenet.py"],
+            "error: --config must be a file, got configs/lenet.py; there are configs/lenet_",
+        ),
         (["--config.train.epochs=-1.0"], "train.epochs must be above 0, got -1"),
         (["--config.train.batch_size=5000"], "batch_size must be at most the 1438 training images, got 5000"),
         (["--config.data.name=npz:/nowhere.npz"], "is not a readable .npz file"),

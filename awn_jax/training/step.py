@@ -44,8 +44,8 @@ class TrainState:
 
 def split(model: nnx.Module) -> tuple[nnx.GraphDef, Any, Any]:
     """(graph definition, parameters, batch-norm statistics) of a model; `nnx.merge` puts them together again."""
-    graphdef, params, stats = nnx.split(model, nnx.Param, nnx.BatchStat)
-    return graphdef, params, stats
+    parts: Any = nnx.split(model, nnx.Param, nnx.BatchStat)
+    return parts
 
 
 def merge(model: nnx.Module, state: "TrainState") -> Any:
