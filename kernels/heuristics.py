@@ -53,8 +53,6 @@ def tpu_config(y_shape: tuple[int, ...], w_shape: tuple[int, ...], strides: Stri
     itemsize = jnp.dtype(dtype).itemsize
     lanes = tpu_layout.sublanes(itemsize)
     batch, rows, columns = y_shape[:3]
-    if w_shape[:2] == (1, 1) and strides == (1, 1):
-        batch, rows, columns = batch * rows * columns, 1, 1
     images = min(tpu_layout.round_up(batch, lanes), tpu_layout.round_up(-(-512 // columns), lanes))
     while True:
         for blocks in range(1, rows + 1):

@@ -125,13 +125,14 @@ def weight_gradient(
     if _is_matmul(w_shape[:2], strides, padding):
         flat = (1, 1, math.prod(x.shape[:3]), -1)
         x, dy = x.reshape(flat), dy.reshape(flat)
-    tiling = tiling or weight_heuristic(w_shape[2])
+    tiling = tiling or weight_heuristic(w_shape[2], w_shape[0] * w_shape[1])
     kernel = (w_shape[0], w_shape[1])
     padded, padding = _pad_low(_pad_channels(x), padding, tiling.pad_in_memory)
-    blocks = plan.weight_gradient_plan(visible, kernel, tiling.rows, tiling.columns, strides=strides, padding=padding)
+    block = (tiling.rows, tiling.columns, tiling.taps)
+    blocks, taps = plan.weight_gradient_plan(visible, kernel, block, strides=strides, padding=padding)
     if not blocks:
         return jnp.zeros(w_shape, x.dtype)
-    partial = block_weight_product(_split_phases(padded, strides), _pad_channels(dy), blocks, math.prod(kernel), tiling)
+    partial = block_weight_product(_split_phases(padded, strides), _pad_channels(dy), blocks, taps, tiling)
     dw = partial[:, :, : w_shape[2], : w_shape[3]].sum(0).reshape(w_shape)
     return reference.masked(dw, visible).astype(x.dtype)
 
@@ -152,7 +153,7 @@ def default_tiling(
       Tile sizes.
     """
     if product == "weight_gradient":
-        return weight_heuristic(w_shape[2])
+        return weight_heuristic(w_shape[2], w_shape[0] * w_shape[1])
     if product == "forward":
         return conv_heuristic(math.prod(y_shape[:3]), w_shape[3], multiprocessors())
     batch, height, width, _ = x_shape

@@ -4,6 +4,8 @@ The kernels are in `tpu_gemm`, the array layout that they need in `tpu_layout`. 
 blocks; the input gradient is the forward kernel with the list transposed.
 """
 
+import math
+
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -30,6 +32,9 @@ def forward(
 ) -> Float[Array, "B H2 W2 K"]:
     """Returns the convolution."""
     y_shape = _y_shape(x.shape, w.shape, strides, padding)
+    if _is_image_of_points(y_shape, w.shape, strides, padding):
+        y = forward(_points(x), w, visible, strides=strides, padding=padding, config=config)
+        return y.reshape(y_shape)
     depth, blind = _extent(visible)
     if depth == 0:
         return jnp.zeros(y_shape, x.dtype)
@@ -50,6 +55,10 @@ def input_gradient(
     config: TpuConfig | None = None,
 ) -> Float[Array, "B H W C"]:
     """Returns dx: dy, dilated by the strides, convolved with the flipped kernel, its blocks transposed."""
+    if _is_image_of_points(dy.shape, w.shape, strides, padding):
+        dy, shape = _points(dy), (math.prod(x_shape[:3]), 1, 1, x_shape[3])
+        dx = input_gradient(dy, w, visible, x_shape=shape, strides=strides, padding=padding, config=config)
+        return dx.reshape(x_shape)
     depth, blind = _extent(visible)
     if depth == 0:
         return jnp.zeros(x_shape, dy.dtype)
@@ -76,15 +85,15 @@ def weight_gradient(
     config: TpuConfig | None = None,
 ) -> Float[Array, "kh kw C K"]:
     """Returns dw; exactly zero past the staircase."""
+    if _is_image_of_points(dy.shape, w_shape, strides, padding):
+        x, dy = _points(x), _points(dy)
     depth, blind = _extent(visible)
-    if depth == 0 or 0 in dy.shape:
+    if depth == 0:
         return jnp.zeros(w_shape, x.dtype)
     kh, kw, in_channels, out_channels = w_shape
     config = config or heuristics.tpu_config(dy.shape, (kh, kw, depth, out_channels - blind), strides, x.dtype)
     visited = blocks(visible[blind:], depth, config)
     x, dy = x[..., :depth], dy[..., blind:]
-    if _is_pointwise((kh, kw), strides, padding):
-        x, dy = x.reshape(-1, 1, 1, depth), dy.reshape(-1, 1, 1, out_channels - blind)
     taps = Taps((kh, kw), strides)
     dw = tpu_gemm.gemm_weight_gradient(
         tpu_layout.phases(x, padding, (dy.shape[1], dy.shape[2]), taps, config),
@@ -109,8 +118,11 @@ def unsupported(
     y_shape = _y_shape(x.shape, w.shape, strides, padding)
     if 0 in x.shape or 0 in y_shape:
         return f"x must not be empty, its shape is {x.shape}"
+    x_shape: tuple[int, ...] = x.shape
+    if _is_image_of_points(y_shape, w.shape, strides, padding):
+        x_shape, y_shape = ((math.prod(s[:3]), 1, 1, s[3]) for s in (x_shape, y_shape))
     transposed = (*w.shape[:2], w.shape[3], w.shape[2])
-    for shape, kernel, steps in ((y_shape, w.shape, strides), (x.shape, transposed, (1, 1))):
+    for shape, kernel, steps in ((y_shape, w.shape, strides), (x_shape, transposed, (1, 1))):
         config = heuristics.tpu_config(shape, kernel, steps, x.dtype)
         need = tpu_layout.vmem_bytes(shape[2], kernel, steps, x.dtype.itemsize, config)
         if need > tpu_gemm.VMEM_LIMIT:
@@ -136,13 +148,10 @@ def _convolve(
     config: TpuConfig,
 ) -> Array:
     """Returns [B, H', W', K] of `y_shape`, but for its channels, which are those of w."""
-    shape = (*y_shape[:3], w.shape[3])
-    if _is_pointwise(w.shape, strides, padding):
-        x, y_shape = x.reshape(-1, 1, 1, x.shape[3]), (x.size // x.shape[3], 1, 1, w.shape[3])
     taps = Taps((w.shape[0], w.shape[1]), strides)
     pixels = tpu_layout.phases(x, padding, (y_shape[1], y_shape[2]), taps, config)
     y = tpu_gemm.gemm(pixels, tpu_layout.pad_weights(w, config), visited, taps, config)
-    return tpu_layout.images_first(y, (*y_shape[:3], w.shape[3])).reshape(shape)
+    return tpu_layout.images_first(y, (*y_shape[:3], w.shape[3]))
 
 
 def _extent(visible: Visible) -> tuple[int, int]:
@@ -150,8 +159,14 @@ def _extent(visible: Visible) -> tuple[int, int]:
     return visible[-1], staircase.first_reader(visible, 0)
 
 
-def _is_pointwise(w_shape: tuple[int, ...], strides: Strides, padding: Padding) -> bool:
-    return w_shape[:2] == (1, 1) and strides == (1, 1) and padding == ((0, 0), (0, 0))
+def _is_image_of_points(y_shape: tuple[int, ...], w_shape: tuple[int, ...], strides: Strides, padding: Padding) -> bool:
+    """Whether a 1×1 convolution's pixels could as well be images of their own, which fill the sublanes evenly."""
+    is_pointwise = w_shape[:2] == (1, 1) and strides == (1, 1) and padding == ((0, 0), (0, 0))
+    return is_pointwise and y_shape[1:3] != (1, 1)
+
+
+def _points(x: Array) -> Array:
+    return x.reshape(-1, 1, 1, x.shape[3])
 
 
 def _dilate(dy: Array, strides: Strides) -> Array:

@@ -67,8 +67,10 @@ def compile_kernel(shape: Shape, product: str, dtype: str, chip: str) -> Compile
         compiled = jax.jit(function).lower(*placed).compile()
     seconds = time.perf_counter() - start
     memory = cast(Any, compiled.memory_analysis())
-    out_shape = shape.batch, shape.out_size, shape.out_size, shape.out_channels
-    strides = shape.stride, shape.stride
+    strides, columns = (shape.stride, shape.stride), shape.out_size
+    out_shape = shape.batch, columns, columns, shape.out_channels
+    if shape.kernel == shape.stride == 1:
+        out_shape, columns = (shape.batch * columns**2, 1, 1, shape.out_channels), 1
     config = heuristics.tpu_config(out_shape, shape.w_shape, strides, dtype)
     tiles = [-(-channels // min(channels, config.channels)) for channels in shape.w_shape[2:]]
     return Compiled(
@@ -79,7 +81,7 @@ def compile_kernel(shape: Shape, product: str, dtype: str, chip: str) -> Compile
         seconds=seconds,
         code=memory.generated_code_size_in_bytes,
         temporaries=memory.temp_size_in_bytes,
-        vmem=tpu_layout.vmem_bytes(shape.out_size, shape.w_shape, strides, operands[0].dtype.itemsize, config),
+        vmem=tpu_layout.vmem_bytes(columns, shape.w_shape, strides, operands[0].dtype.itemsize, config),
         visited=len(pallas_tpu.blocks(shape.visible, shape.in_channels, config).inputs),
         blocks=tiles[0] * tiles[1],
     )

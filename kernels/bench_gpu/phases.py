@@ -275,6 +275,6 @@ def _product_rows(
 
 
 def _short(tile: Tiling) -> str:
-    sizes = [tile.rows, tile.columns] + ([tile.pixels] if isinstance(tile, WeightTiling) else [])
+    sizes = [tile.rows, tile.columns] + ([tile.pixels, tile.taps] if isinstance(tile, WeightTiling) else [])
     order = f"splits={tile.splits or 'auto'}" if isinstance(tile, WeightTiling) else f"waves={tile.waves}"
     return f"{'×'.join(map(str, sizes))} stages={tile.stages} {order}"

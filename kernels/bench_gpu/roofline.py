@@ -44,10 +44,9 @@ def visited_flops(product: str, layer: Layer, tile: ConvTiling | WeightTiling) -
     if (layer.kernel, layer.stride, layer.padding) == (1, 1, 0):
         image = (1, 1, math.prod(image))
     if isinstance(tile, WeightTiling):
-        blocks = plan.weight_gradient_plan(
-            layer.visible, kernel, tile.rows, tile.columns, strides=strides, padding=padding
-        )
-        return 2 * len(blocks) * tile.rows * tile.columns * _boxed(image, tile.pixels)
+        block = (tile.rows, tile.columns, tile.taps)
+        blocks, _ = plan.weight_gradient_plan(layer.visible, kernel, block, strides=strides, padding=padding)
+        return 2 * len(blocks) * math.prod(block) * _boxed(image, tile.pixels)
     if product == "forward":
         rows, _ = plan.forward_plan(layer.visible, kernel, tile.columns, strides=strides, padding=padding)
     else:

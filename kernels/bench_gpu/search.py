@@ -110,7 +110,7 @@ def search(
 
 def tile_shape(tile: Tiling) -> tuple[int, ...]:
     """Returns what of a tile its depth and order leave alone."""
-    return tile.rows, tile.columns, getattr(tile, "pixels", 0)
+    return tile.rows, tile.columns, getattr(tile, "pixels", 0), getattr(tile, "taps", 0)
 
 
 def _compile(

@@ -69,15 +69,11 @@ class Row(NamedTuple):
 
 
 class WeightBlock(NamedTuple):
-    """One block of weights that exists: input channels from `row`, output channels from `column`, at one tap."""
+    """One block of weights that exists: input channels from `row`, output channels from `column`, taps from `tap`."""
 
     row: int
     column: int
     tap: int
-    phase_h: int
-    phase_w: int
-    shift_h: int
-    shift_w: int
 
 
 def forward_plan(
@@ -144,28 +140,36 @@ def input_gradient_plan(
 
 
 def weight_gradient_plan(
-    visible: Visible, kernel: tuple[int, int], rows: int, columns: int, *, strides: Strides, padding: Padding
-) -> list[WeightBlock]:
-    """Returns the blocks of weights that exist.
+    visible: Visible,
+    kernel: tuple[int, int],
+    block: tuple[int, int, int],
+    *,
+    strides: Strides,
+    padding: Padding,
+) -> tuple[list[WeightBlock], list[Tap]]:
+    """Returns the blocks of weights that exist, and the taps.
 
     Args:
       visible: the staircase.
       kernel: (kh, kw).
-      rows: input channels of a block.
-      columns: output channels of a block.
+      block: input channels, output channels and taps of a block.
       strides: (vertical, horizontal).
       padding: ((top, bottom), (left, right)).
 
     Returns:
-      Blocks; all of them take equally long.
+      Blocks, all of which take equally long, and whole blocks of taps: the last tap is repeated as needed.
     """
+    rows, columns, together = block
+    taps = _taps(kernel, strides, padding)
+    taps += [taps[-1]] * (-len(taps) % together)
     depths = staircase.tile_depths(visible, rows, columns)
-    return [
-        WeightBlock(i * rows, j * columns, *tap)
-        for tap in _taps(kernel, strides, padding)
+    blocks = [
+        WeightBlock(i * rows, j * columns, tap)
+        for tap in range(0, len(taps), together)
         for j, depth in enumerate(depths)
         for i in range(depth)
     ]
+    return blocks, taps
 
 
 def choose_box(batch: int, height: int, width: int, pixels: int) -> Box:

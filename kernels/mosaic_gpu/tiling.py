@@ -1,6 +1,7 @@
 """Tile sizes of the Hopper kernels: what is legal, what to search, and what to take when nothing was measured."""
 
 import itertools
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -64,7 +65,8 @@ class WeightTiling:
     Attributes:
       rows: input channels of a tile, a multiple of 128; half of them per consumer warpgroup.
       columns: output channels of a tile, a multiple of 64.
-      pixels: pixels of one step, a multiple of 64.
+      pixels: pixels of one step, 64 or 128.
+      taps: taps of a tile, 1 to 3, which share the copies of dy.
       stages: depth of the ring of copies in flight.
       splits: into how many partial sums the pixels are cut, or 0 for as many as fill the multiprocessors.
       pad_in_memory: as in `ConvTiling`.
@@ -76,6 +78,7 @@ class WeightTiling:
     rows: int = 128
     columns: int = 128
     pixels: int = 64
+    taps: int = 1
     stages: int = 5
     splits: int = 0
     pad_in_memory: bool = False
@@ -84,9 +87,9 @@ class WeightTiling:
         """Checks the sizes against what `wgmma` and shared memory allow."""
         _require(self.rows in (128, 256), "rows", self.rows, "128 or 256")
         _require(0 < self.columns <= 256 and self.columns % LANE == 0, "columns", self.columns, "64, 128, 192 or 256")
-        _require(
-            self.rows * self.columns <= 256 * 128, "rows × columns", (self.rows, self.columns), "at most 256 × 128"
-        )
+        _require(self.taps in (1, 2, 3), "taps", self.taps, "1, 2 or 3")
+        tile = (self.taps, self.rows, self.columns)
+        _require(math.prod(tile) <= 3 * 128 * 128, "taps × rows × columns", tile, "at most 3 × 128 × 128")
         _require(self.pixels in (64, 128), "pixels", self.pixels, "64 or 128")
         _require(self.stages >= 2, "stages", self.stages, "at least 2")
         _require(self.splits >= 0, "splits", self.splits, "0 or more")
@@ -95,7 +98,7 @@ class WeightTiling:
     @property
     def shared_bytes(self) -> int:
         """Shared memory of the ring and of the staged float32 output."""
-        ring = self.stages * (self.rows + self.columns) * self.pixels * ITEM_BYTES
+        ring = self.stages * (self.taps * self.rows + self.columns) * self.pixels * ITEM_BYTES
         return ring + CONSUMERS * LANE * LANE * 4
 
 
@@ -119,19 +122,23 @@ def conv_heuristic(pixels: int, out_channels: int, multiprocessors: int) -> Conv
     return ConvTiling(rows, columns, stages=4 if rows == 256 else 5)
 
 
-def weight_heuristic(in_channels: int) -> WeightTiling:
+def weight_heuristic(in_channels: int, taps: int) -> WeightTiling:
     """Returns the tile to take when none is named. Reasoned, not measured: no Hopper GPU has been at hand.
 
-    A wide layer's tile of 256 × 128 reads a third less per operation than one of 128 × 128, and its coarser blocks
-    still skip most of what can be skipped.
+    What a tile reads per operation shrinks as it grows, and it grows best by taps, which leave the staircase as fine as
+    it was: three of them read twice as much as one and do three times the work. A single tap must take more input
+    channels instead, where a wide layer's staircase can bear the coarser blocks.
 
     Args:
       in_channels: input channels.
+      taps: taps of the layer.
 
     Returns:
       A legal tile.
     """
-    return WeightTiling(256, 128, 64, stages=4) if in_channels >= 768 else WeightTiling()
+    if taps >= 3:
+        return WeightTiling(128, 128, taps=3, stages=3)
+    return WeightTiling(256, 128, stages=4) if in_channels >= 768 else WeightTiling()
 
 
 def conv_search_space() -> Iterator[ConvTiling]:
@@ -145,9 +152,10 @@ def conv_search_space() -> Iterator[ConvTiling]:
 
 def weight_search_space() -> Iterator[WeightTiling]:
     """Yields every tile worth timing for the weight gradient."""
-    for rows, columns, pixels, stages in itertools.product((128, 256), (64, 128, 256), (64, 128), (3, 4, 5)):
+    sizes = (128, 256), (64, 128, 256), (64, 128), (1, 2, 3), (3, 4, 5)
+    for rows, columns, pixels, taps, stages in itertools.product(*sizes):
         try:
-            yield WeightTiling(rows, columns, pixels, stages)
+            yield WeightTiling(rows, columns, pixels, taps, stages)
         except ValueError:
             continue
 

@@ -1,5 +1,6 @@
 """The Hopper kernel of the weight gradient: only blocks of weights that exist, each a sum over pixels."""
 
+import itertools
 import math
 from typing import Any
 
@@ -11,7 +12,7 @@ from jax.experimental.pallas import mosaic_gpu as plgpu
 from jaxtyping import Array, Float
 
 from kernels.mosaic_gpu.launch import launch, multiprocessors
-from kernels.mosaic_gpu.plan import WeightBlock, box_grid, choose_box, table
+from kernels.mosaic_gpu.plan import Tap, WeightBlock, box_grid, choose_box, table
 from kernels.mosaic_gpu.shared import BoxBuffer, Index, Ref, Ring, matrix_transforms, unravel
 from kernels.mosaic_gpu.tiling import CONSUMERS, LANE, WeightTiling
 
@@ -24,7 +25,7 @@ def block_weight_product(
     x: Float[Array, "B Hx sx Wx tx C"],
     dy: Float[Array, "B H W K"],
     blocks: list[WeightBlock],
-    taps: int,
+    taps: list[Tap],
     tiling: WeightTiling,
 ) -> Float[Array, "splits taps Cw Kw"]:
     """Returns partial sums of dw[tap, c, k] = Σ_pixels x[pixel moved by the tap, c] · dy[pixel, k].
@@ -33,7 +34,7 @@ def block_weight_product(
       x: inputs, split into phases; C a multiple of 8.
       dy: gradient of the outputs; K a multiple of 8.
       blocks: blocks to compute.
-      taps: kh · kw.
+      taps: taps, which blocks refer to.
       tiling: tile sizes.
 
     Returns:
@@ -45,37 +46,42 @@ def block_weight_product(
     tiles = math.prod(grid)
     splits = min(tiles, tiling.splits or fill_splits(len(blocks), batch * height * width, multiprocessors()))
     tiles_per_split = -(-tiles // splits)
-    a = BoxBuffer((tiling.stages, tiling.rows // LANE), box, x.dtype)
+    a = BoxBuffer((tiling.stages, tiling.taps * tiling.rows // LANE), box, x.dtype)
     b = BoxBuffer((tiling.stages, tiling.columns // LANE), box, x.dtype)
-    own = tiling.rows // LANE // CONSUMERS
-    across = tiling.columns // LANE
+    down, across = tiling.rows // LANE, tiling.columns // LANE
+    own = down // CONSUMERS
+    # What a consumer accumulates: (tap, block of input channels, block of output channels).
+    parts = list(itertools.product(range(tiling.taps), range(own), range(across)))
+    all_taps = len({tap.weights for tap in taps})
     dy = dy[:, :, None, :, None, :]
 
-    def place(item: Index, block_table: Ref) -> tuple[Index, Index, Index, WeightBlock]:
+    def place(item: Index, refs: Any) -> tuple[Index, Index, Index, WeightBlock, list[Tap]]:
+        block_table, tap_table = refs[2:]
         entry, split = lax.div(item, jnp.int32(splits)), lax.rem(item, jnp.int32(splits))
         start = split * tiles_per_split
         stop = lax.min(start + tiles_per_split, jnp.int32(tiles))
         block = WeightBlock(*(block_table[entry, i] for i in range(len(WeightBlock._fields))))
-        return split, start, lax.max(stop - start, 0), block
+        own_taps = [Tap(*(tap_table[block.tap + t, i] for i in range(len(Tap._fields)))) for t in range(tiling.taps)]
+        return split, start, lax.max(stop - start, 0), block, own_taps
 
     def produce(item: Index, step: Index, ring: Ring, refs: Any, _: Ref, shared: Any) -> Index:
-        x_ref, dy_ref, block_table = refs
+        x_ref, dy_ref = refs[:2]
         a_shared, b_shared, _ = shared
-        _, start, steps, block = place(item, block_table)
+        _, start, steps, block, own_taps = place(item, refs)
 
         def fill(i: Index, step: Index) -> Index:
             slot = ring.acquire(step)
             n, h, v = (at * edge for at, edge in zip(unravel(start + i, grid), box, strict=True))
-            for j in range(tiling.rows // LANE):
+            for (t, tap), j in itertools.product(enumerate(own_taps), range(down)):
                 source = x_ref.at[
                     pl.ds(n, box[0]),
-                    pl.ds(h + block.shift_h, box[1]),
-                    block.phase_h,
-                    pl.ds(v + block.shift_w, box[2]),
-                    block.phase_w,
+                    pl.ds(h + tap.shift_h, box[1]),
+                    tap.phase_h,
+                    pl.ds(v + tap.shift_w, box[2]),
+                    tap.phase_w,
                     pl.ds(block.row + j * LANE, LANE),
                 ]
-                plgpu.copy_gmem_to_smem(source, a.box(a_shared, slot, j), ring.full.at[slot])
+                plgpu.copy_gmem_to_smem(source, a.box(a_shared, slot, t * down + j), ring.full.at[slot])
             for j in range(across):
                 channels = pl.ds(block.column + j * LANE, LANE)
                 source = dy_ref.at[pl.ds(n, box[0]), pl.ds(h, box[1]), 0, pl.ds(v, box[2]), 0, channels]
@@ -86,17 +92,15 @@ def block_weight_product(
 
     def consume(item: Index, step: Index, warpgroup: Index, ring: Ring, refs: Any, out: Ref, shared: Any) -> Index:
         a_shared, b_shared, staged = shared
-        split, _, steps, block = place(item, refs[2])
+        split, _, steps, block, own_taps = place(item, refs)
 
         def accumulate(*accs: Ref) -> list[jax.Array]:
             def multiply(i: Index, _: None) -> None:
                 slot = ring.consume(step + i)
-                for r in range(own):
-                    pixels_first = a.matrix(a_shared, slot, warpgroup * own + r, reader=warpgroup)
-                    for c in range(across):
-                        right = b.matrix(b_shared, slot, c, reader=warpgroup)
-                        plgpu.wgmma(accs[r * across + c], pixels_first.transpose((1, 0)), right)
-                plgpu.wgmma_wait(own * across)
+                for (t, r, c), acc in zip(parts, accs, strict=True):
+                    left = a.matrix(a_shared, slot, t * down + warpgroup * own + r, reader=warpgroup)
+                    plgpu.wgmma(acc, left.transpose((1, 0)), b.matrix(b_shared, slot, c, reader=warpgroup))
+                plgpu.wgmma_wait(len(parts))
                 pl.when(i > 0)(lambda: ring.release(step + i - 1))
 
             lax.fori_loop(0, steps, multiply, None)
@@ -104,18 +108,17 @@ def block_weight_product(
             pl.when(steps > 0)(lambda: ring.release(step + steps - 1))
             return results
 
-        results = pl.run_scoped(accumulate, *[plgpu.ACC((LANE, LANE), jnp.float32)] * (own * across))
-        for r in range(own):
-            for c in range(across):
-                plgpu.wait_smem_to_gmem(0, wait_read_only=True)
-                staged[warpgroup] = results[r * across + c]
-                plgpu.commit_smem()
-                target = out.at[
-                    split * taps + block.tap,
-                    pl.ds(block.row + (warpgroup * own + r) * LANE, LANE),
-                    pl.ds(block.column + c * LANE, LANE),
-                ]
-                plgpu.copy_smem_to_gmem(staged.at[warpgroup], target)
+        results = pl.run_scoped(accumulate, *[plgpu.ACC((LANE, LANE), jnp.float32)] * len(parts))
+        for (t, r, c), result in zip(parts, results, strict=True):
+            plgpu.wait_smem_to_gmem(0, wait_read_only=True)
+            staged[warpgroup] = result
+            plgpu.commit_smem()
+            target = out.at[
+                split * all_taps + own_taps[t].weights,
+                pl.ds(block.row + (warpgroup * own + r) * LANE, LANE),
+                pl.ds(block.column + c * LANE, LANE),
+            ]
+            plgpu.copy_smem_to_gmem(staged.at[warpgroup], target)
         return step + steps
 
     in_channels = -(-x.shape[-1] // tiling.rows) * tiling.rows
@@ -123,11 +126,11 @@ def block_weight_product(
     partial = launch(
         produce,
         consume,
-        (x, dy, jnp.asarray(table(blocks))),
-        jax.ShapeDtypeStruct((splits * taps, in_channels, out_channels), jnp.float32),
+        (x, dy, jnp.asarray(table(blocks)), jnp.asarray(table(taps))),
+        jax.ShapeDtypeStruct((splits * all_taps, in_channels, out_channels), jnp.float32),
         items=len(blocks) * splits,
         stages=tiling.stages,
-        copies_per_step=tiling.rows // LANE + across,
+        copies_per_step=tiling.taps * down + across,
         scratch=(
             a.scratch(),
             b.scratch(),
@@ -135,7 +138,7 @@ def block_weight_product(
         ),
         name="block_weight_product",
     )
-    return partial.reshape(splits, taps, in_channels, out_channels)
+    return partial.reshape(splits, all_taps, in_channels, out_channels)
 
 
 def fill_splits(blocks: int, pixels: int, multiprocessors: int) -> int:
