@@ -15,7 +15,7 @@ def get_config():
     config.data.mean = (0.3049,)
     config.data.std = (0.3245,)
     config.train.epochs = 12.0
-    config.train.batch_size = 64
-    config.train.learning_rate = 0.05
+    config.train.batch_size = 32
+    config.train.learning_rate = 0.02
     config.train.schedule = "cosine"
     return config
