@@ -7,7 +7,7 @@ slices, counts of multiply-accumulates, the nested head and the list of distinct
 Births are exact: integers over a common denominator. They are never compared as floats, because 1/2 + rounding would put
 a channel on the wrong side of a width.
 
-Source: Any-Width Networks (Vu et al., 2020), section 3, for triangular convolutions over square layers; the births extend
+Source: Any-Width Networks (Vu et al., 2020), for triangular convolutions over square layers; the births extend
 them to rectangular, grouped and expanded axes.
 """
 

@@ -1,6 +1,6 @@
 """LeNet-3C1L on Fashion-MNIST.
 
-Source: Any-Width Networks (Vu et al. 2020), section 4.1 and Table 2: AUC 90.67 % at four fixed widths, 91.06 % with random
+Source: Any-Width Networks (Vu et al. 2020) and Table 2: AUC 90.67 % at four fixed widths, 91.06 % with random
 sampling. Here every width is trained, nested.
 
     python train.py --config=configs/lenet_fmnist.py

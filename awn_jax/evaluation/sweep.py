@@ -69,7 +69,7 @@ def area_under_curve(widths: Sequence[float], values: Sequence[float]) -> float:
     Raises:
         ValueError: if they are not equally long, not ascending, or none.
 
-    Source: Any-Width Networks, section 4: the integral of test accuracy over α, divided by 1 − α_min.
+    Source: Any-Width Networks: the integral of test accuracy over α, divided by 1 − α_min.
     """
     if len(widths) != len(values) or not len(widths) or np.any(np.diff(widths) <= 0):
         raise ValueError(f"widths must ascend and have one value each, got {tuple(widths)} and {tuple(values)}")

@@ -23,7 +23,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from awn_jax.export.graph import ExportError, Graph, Step
+from awn_jax.export.graph import ExportError, Graph, Step, unsupported
 
 VERSION = "1"
 LARGEST_HEADER = 64 << 20
@@ -196,10 +196,7 @@ def _region(name: str, step: Step, shape: Sequence[int], before: Sequence[int] |
 
 def _description(step: Step) -> dict[str, Any]:
     if step.kind == "other":
-        raise ExportError(
-            "--to=bundle knows convolutions, batch norms, ReLU, max pooling, sums and dense layers; the network also has "
-            f"{step.settings['equation'].primitive.name!r}"
-        )
+        raise unsupported(step, "bundle")
     described = {"kind": step.kind, "inputs": step.inputs, "name": step.name, "settings": dict(step.settings)}
     return {**described, "arrays": list(step.arrays)}
 

@@ -11,7 +11,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, jaxpr_as_fun
+from jax.extend.core import ClosedJaxpr, Literal, jaxpr_as_fun
 from jaxtyping import Array, Float
 
 Kind = typing.Literal["conv", "affine", "dense", "head", "relu", "max_pool", "add", "other"]
@@ -28,7 +28,8 @@ class Step:
     Attributes:
         kind: `conv` (kernel [kh, kw, C, K], bias [K], settings strides and padding), `affine` (scale [C], bias [C]), `dense`
             on the last axis (kernel [C, K], bias [K]), `head` (kernel [C, pixels, K], bias [K]), `relu`, `max_pool` (settings
-            window and strides, no padding), `add`, or `other`: an operation that only JAX knows (settings equation).
+            window and strides, no padding), `add`, or `other`: an operation that only JAX knows (settings program, a
+            jaxpr of one equation, and operands, None where they are inputs).
         inputs: numbers of values: 0 is the images, n the result of step n − 1.
         name: of the layer; empty for what has no weights.
         arrays: weights by name.
@@ -40,6 +41,11 @@ class Step:
     name: str = ""
     arrays: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def operation(self) -> str:
+        """The kind, or the name of an operation that only JAX knows."""
+        return self.settings["program"].jaxpr.eqns[0].primitive.name if self.kind == "other" else self.kind
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,20 +105,19 @@ def _run(step: Step, inputs: list[Array]) -> Array:
             return inputs[0] + inputs[1]
     given = iter(inputs)
     operands = [next(given) if known is None else known for known in settings["operands"]]
-    return evaluate(settings["equation"], operands)[0]
+    return evaluate(settings["program"], operands)[0]
 
 
-def evaluate(equation: JaxprEqn, operands: Sequence[Any]) -> list[Any]:
-    """The results of one equation of a program."""
-    given = {v: o for v, o in zip(equation.invars, operands, strict=True) if not isinstance(v, Literal)}
-    alone = Jaxpr((), list(given), equation.outvars, [equation])
-    return list(jaxpr_as_fun(ClosedJaxpr(alone, ()))(*given.values()))
+def evaluate(program: ClosedJaxpr, operands: Sequence[Any]) -> list[Any]:
+    """The results of a program of one equation, from that equation's operands."""
+    variables = program.jaxpr.eqns[0].invars
+    given = {v: operand for v, operand in zip(variables, operands, strict=True) if not isinstance(v, Literal)}
+    return list(jaxpr_as_fun(program)(*(given[v] for v in program.jaxpr.invars)))
 
 
 def unsupported(step: Step, target: str) -> ExportError:
     """The error for an operation that a target does not have."""
-    name = step.settings["equation"].primitive.name if step.kind == "other" else step.kind
     return ExportError(
         f"--to={target} knows convolutions, batch norms, ReLU, max pooling, sums and dense layers; the network also has "
-        f"{name!r}. --to=stablehlo takes any operation"
+        f"{step.operation!r}. --to=stablehlo takes any operation"
     )

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax import lax
-from jax.extend.core import Jaxpr, Literal, Var
+from jax.extend.core import ClosedJaxpr, Jaxpr, Literal, Var
 from jaxtyping import Array
 
 from awn_jax import widths
@@ -97,14 +97,14 @@ class _Steps:
 
         for equation in jaxpr.eqns:
             operands = [look_up(variable) for variable in equation.invars]
-            known |= zip(equation.outvars, self._equation(equation, operands), strict=True)
+            known |= zip(equation.outvars, self._equation(jaxpr, equation, operands), strict=True)
         return [look_up(variable) for variable in jaxpr.outvars]
 
     @staticmethod
     def _as_value(argument: Any) -> Any:
         return _Value(argument) if type(argument) is int else argument
 
-    def _equation(self, equation: Any, operands: list[Any]) -> list[Any]:
+    def _equation(self, jaxpr: Jaxpr, equation: Any, operands: list[Any]) -> list[Any]:
         values = [operand for operand in operands if isinstance(operand, _Value)]
         name = equation.primitive.name
         mark = str(equation.params.get("name", ""))
@@ -115,10 +115,10 @@ class _Steps:
         if inner is not None and name in ("jit", "pjit", "closed_call", "custom_jvp_call", "custom_vjp_call"):
             return self.read(inner.jaxpr, dict(zip(inner.jaxpr.constvars, inner.consts, strict=True)), operands)
         if not values:
-            return evaluate(equation, operands)
-        return [self._add(self._plain_step(equation, operands, values))]
+            return evaluate(_alone(jaxpr, equation), operands)
+        return [self._add(self._plain_step(jaxpr, equation, operands, values))]
 
-    def _plain_step(self, equation: Any, operands: list[Any], values: list[_Value]) -> Step:
+    def _plain_step(self, jaxpr: Jaxpr, equation: Any, operands: list[Any], values: list[_Value]) -> Step:
         name, inputs = equation.primitive.name, tuple(int(value) for value in values)
         if name == "max" and len(values) == 1 and any(np.ndim(o) == 0 and o == 0 for o in operands if o not in values):
             return Step("relu", inputs)
@@ -131,7 +131,7 @@ class _Steps:
             if len(window) == 4 and {window[0], window[3], strides[0], strides[3]} == {1}:
                 return Step("max_pool", inputs, settings={"window": window[1:3], "strides": strides[1:3]})
         given = [None if isinstance(operand, _Value) else operand for operand in operands]
-        return Step("other", inputs, settings={"equation": equation, "operands": given})
+        return Step("other", inputs, settings={"program": _alone(jaxpr, equation), "operands": given})
 
     def _pool_by_reshape(self, equation: Any, value: int) -> Step | None:
         """`layers.max_pool`: rows and columns that fill no window cut off, a reshape that sets windows apart, a maximum."""
@@ -141,9 +141,10 @@ class _Steps:
         source = value
         for name in ("reshape", "slice"):
             step = self.found[source - 1] if source else None
-            if step and step.kind == "other" and step.settings["equation"].primitive.name == name:
-                whole = step.settings["equation"].invars[0].aval.shape
-                if name == "slice" and (any(step.settings["equation"].params["start_indices"]) or len(whole) != 4):
+            if step and step.operation == name:
+                (before,) = step.settings["program"].jaxpr.eqns
+                whole = before.invars[0].aval.shape
+                if name == "slice" and (any(before.params["start_indices"]) or len(whole) != 4):
                     break
                 source = step.inputs[0]
         whole = [size // window for size, window in zip(whole[1:3], (apart[2], apart[4]), strict=True)]
@@ -155,6 +156,12 @@ class _Steps:
     def _add(self, step: Step) -> _Value:
         self.found.append(step)
         return _Value(len(self.found))
+
+
+def _alone(jaxpr: Jaxpr, equation: Any) -> ClosedJaxpr:
+    """A program of one equation of a larger one."""
+    variables = list(dict.fromkeys(v for v in equation.invars if not isinstance(v, Literal)))
+    return ClosedJaxpr(jaxpr.replace(constvars=[], invars=variables, outvars=equation.outvars, eqns=[equation]), ())
 
 
 def _layer_step(name: str, layer: nnx.Module, width: widths.Width, value: int, shape: tuple[Any, ...]) -> Step:

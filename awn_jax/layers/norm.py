@@ -27,7 +27,7 @@ class BatchNorm(nnx.Module):
         scale, bias: [C] parameters.
         mean, var: [C] running statistics; the variance is the unbiased one.
 
-    Source: Any-Width Networks (Vu et al., 2020), section 3.2; momentum 0.1 and epsilon 1e-5 are its code's.
+    Source: Any-Width Networks (Vu et al., 2020); momentum 0.1 and epsilon 1e-5 are its code's.
     """
 
     def __init__(

@@ -106,7 +106,7 @@ class TriConv(Triangular):
         >>> conv(jnp.ones((8, 28, 28, 16)), width=0.5).shape
         (8, 28, 28, 32)
 
-    Source: Any-Width Networks (Vu et al., 2020), section 3.1.
+    Source: Any-Width Networks (Vu et al., 2020).
     """
 
     def __init__(

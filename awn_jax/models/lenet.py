@@ -31,7 +31,7 @@ class LeNet3C1L(AnyWidthClassifier):
     Raises:
         ValueError: if the images are too small.
 
-    Source: Any-Width Networks (Vu et al., 2020), section 4.1.
+    Source: Any-Width Networks (Vu et al., 2020).
     """
 
     def __init__(

@@ -76,7 +76,7 @@ def random(axes: Sequence[widths.Axis], minimum: widths.Width, passes: int, *, t
     Raises:
         ValueError: if `passes` is below 2.
 
-    Source: the random sampling of Any-Width Networks, section 3.3; the sandwich rule of US-Net (Yu & Huang, 2019).
+    Source: the random sampling of Any-Width Networks; the sandwich rule of US-Net (Yu & Huang, 2019).
     """
     if passes < 2:
         raise ValueError(f"passes must be at least 2, the narrowest and the widest, got {passes}")

@@ -21,8 +21,8 @@ BY_NAME = {layer.name: layer for layer in LAYERS}
         ("resnet_256_to_512", None, None),
         ("mobilenet_head", None, None),
         ("lenet_conv1", None, None),
-        ("conv3_512", ConvTiling(128, 256, 3), WeightTiling(256, 128, 64, 3)),
-        ("conv1_512", ConvTiling(256, 128, 4, 0), WeightTiling(128, 256, 64, 4)),
+        ("conv3_512", ConvTiling(128, 256, 3), WeightTiling(256, 128, stages=3)),
+        ("conv1_512", ConvTiling(256, 128, 4, 0), WeightTiling(128, 256, stages=4)),
     ],
 )
 def test_compiles_without_spilling(name, conv, weight, capfd, monkeypatch):

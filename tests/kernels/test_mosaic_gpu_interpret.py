@@ -83,8 +83,8 @@ def products_with(case, conv, weight):
 @pytest.mark.parametrize(
     ("conv", "weight"),
     [
-        (ConvTiling(256, 64, 2, waves=0), WeightTiling(256, 64, 64, 2, splits=1)),
-        (ConvTiling(128, 192, 3, waves=2), WeightTiling(128, 128, 128, 3, splits=3)),
+        (ConvTiling(256, 64, 2, waves=0), WeightTiling(256, 64, stages=2, splits=1)),
+        (ConvTiling(128, 192, 3, waves=2), WeightTiling(128, 128, 128, taps=2, stages=2, splits=3)),
     ],
 )
 def test_every_kind_of_tile_gives_the_same_numbers(conv, weight):

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from kernels import heuristics, pallas_mosaic_gpu, triangular_conv
+from kernels import pallas_mosaic_gpu, triangular_conv
 from kernels.mosaic_gpu import plan, tiling
 from kernels.mosaic_gpu.tiling import LANE, ConvTiling, WeightTiling
 from kernels.mosaic_gpu.weights import fill_splits
@@ -79,16 +79,22 @@ def test_input_gradient_visits_the_mirrored_blocks_once_per_tap(case, columns):
     assert len(places) == len(rows) == -(-case.w_shape[2] // columns) * case.strides[0] * case.strides[1]
 
 
+@pytest.mark.parametrize("together", [1, 2, 3])
 @pytest.mark.parametrize("case", DEEP, ids=lambda case: case.name)
-def test_weight_gradient_computes_exactly_the_blocks_that_exist(case):
-    blocks = plan.weight_gradient_plan(
-        case.visible, case.w_shape[:2], 128, 64, strides=case.strides, padding=case.padding
+def test_weight_gradient_computes_exactly_the_blocks_that_exist(case, together):
+    blocks, taps = plan.weight_gradient_plan(
+        case.visible, case.w_shape[:2], (128, 64, together), strides=case.strides, padding=case.padding
     )
     exists = blocks_that_exist(mask(case), 128, 64)
-    every_tap = range(case.w_shape[0] * case.w_shape[1])
-    assert sorted((b.tap, b.row // 128, b.column // 64) for b in blocks) == sorted(
-        (t, i, j) for t in every_tap for i, j in zip(*np.nonzero(exists), strict=True)
-    )
+    all_taps = case.w_shape[0] * case.w_shape[1]
+    seen = [
+        (tap.weights, block.row // 128, block.column // 64)
+        for block in blocks
+        for tap in taps[block.tap : block.tap + together]
+    ]
+    assert set(seen) == {(t, i, j) for t in range(all_taps) for i, j in zip(*np.nonzero(exists), strict=True)}
+    # Only a repeated last tap is seen again.
+    assert len(seen) == exists.sum() * -(-all_taps // together) * together
 
 
 @pytest.mark.parametrize(
@@ -121,6 +127,8 @@ def test_box_never_exceeds_the_copy_engine():
         (ConvTiling, {"columns": 256}, "at most 256 × 128"),
         (ConvTiling, {"waves": -1}, "waves must be 0 or more, got -1"),
         (WeightTiling, {"pixels": 32}, "pixels must be 64 or 128, got 32"),
+        (WeightTiling, {"taps": 4}, "taps must be 1, 2 or 3, got 4"),
+        (WeightTiling, {"taps": 2, "rows": 256}, "at most 3 × 128 × 128"),
         (WeightTiling, {"stages": 7}, "shared memory"),
         (WeightTiling, {"splits": -1}, "splits must be 0 or more, got -1"),
     ],
@@ -135,7 +143,8 @@ def test_search_space_holds_the_heuristics():
     for pixels in (64, 6_272, 100_352):
         for channels in (10, 64, 512, 1024):
             assert tiling.conv_heuristic(pixels, channels, multiprocessors=132) in space
-            assert tiling.weight_heuristic(channels) in set(tiling.weight_search_space())
+            assert tiling.weight_heuristic(channels, taps=1) in set(tiling.weight_search_space())
+            assert tiling.weight_heuristic(channels, taps=9) in set(tiling.weight_search_space())
 
 
 def test_dealing_gives_every_item_once_and_evens_out_lengths():
@@ -163,7 +172,7 @@ def test_every_kernel_lowers_for_cuda(case):
 
 
 @pytest.mark.parametrize("conv", [ConvTiling(128, 256, 3), ConvTiling(128, 192, 4, 0), ConvTiling(256, 64, 3, 2)])
-@pytest.mark.parametrize("weight", [WeightTiling(256, 64, 64, 4), WeightTiling(128, 256, 64, 3, 5)])
+@pytest.mark.parametrize("weight", [WeightTiling(256, 64, stages=4), WeightTiling(128, 256, stages=3, splits=5)])
 def test_other_tiles_lower_too(conv, weight):
     visible = tuple(200 * (k + 1) // 264 for k in range(264))
     case = Case("uneven", (8, 15, 14, 200), (3, 3, 200, 264), visible, (2, 1), ((1, 1), (0, 2)))
@@ -212,17 +221,24 @@ def test_only_hopper_has_the_instructions(monkeypatch, capability, runs):
     assert runs or "compute capability 9" in reason
 
 
+def kernels_in(layer, platform, implementation):
+    """Returns whether a layer, built for a platform, holds a Hopper kernel."""
+    x, w = (jax.ShapeDtypeStruct(shape, jnp.bfloat16) for shape in (layer.x_shape, layer.w_shape))
+
+    def conv(x, w):
+        return triangular_conv(
+            x, w, layer.visible, strides=layer.strides, padding=layer.padding, implementation=implementation
+        )
+
+    with target_platform(platform):
+        return "block_row_product" in str(jax.make_jaxpr(conv)(x, w))
+
+
 @pytest.mark.parametrize("platform", ["cpu", "tpu"])
 def test_automatic_choice_elsewhere_never_takes_it(platform):
     for layer in LAYERS:
-        chosen = heuristics.products(
-            platform,
-            layer.x_shape,
-            layer.w_shape,
-            jnp.bfloat16,
-            layer.visible,
-            strides=layer.strides,
-            padding=layer.padding,
-        )
-        for product in chosen:
-            assert getattr(product, "func", product).__module__ != pallas_mosaic_gpu.__name__
+        assert not kernels_in(layer, platform, implementation=None)
+
+
+def test_named_choice_takes_it():
+    assert kernels_in(LAYERS[0], "gpu", implementation="pallas_mosaic_gpu")
