@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 from flax import nnx, struct
 from jax import lax
-from jaxtyping import Array, Int, Key
+from jaxtyping import Array
 
 from awn_jax import platform
 from awn_jax.data import Feed, Preparation
@@ -35,11 +35,12 @@ class TrainState:
         key: random key of the run; every step folds its number into it.
     """
 
-    step: Int[Array, ""]
+    # Any, because jax.tree.map also builds states of shapes, shardings and the like, to restore into.
+    step: Any
     params: Any
     stats: Any
     opt_state: Any
-    key: Key[Array, ""]
+    key: Any
 
 
 def split(model: nnx.Module) -> tuple[nnx.GraphDef, Any, Any]:
