@@ -10,7 +10,7 @@ from jax import Array, lax
 from kernels import vjp
 from kernels.backend import Products
 from kernels.bench_gpu.layers import Layer
-from kernels.bench_gpu.timing import Timing, measure
+from kernels.bench_gpu.timing import Call, Timing, measure
 
 Params = dict[str, Any]
 LEARNING_RATE, MOMENTUM = 0.01, 0.9
@@ -81,7 +81,7 @@ def compare(
     """
     images = jax.random.normal(jax.random.key(1), (*layer.x_shape[:3], 3), jnp.bfloat16)
     labels = jax.random.randint(jax.random.key(2), (layer.batch,), 0, 10)
-    times, losses = {}, {}
+    calls, losses = {}, {}
     for name, products in contenders.items():
         params = init(layer, blocks, classes=10)
         momentum = jax.tree.map(jnp.zeros_like, params)
@@ -91,8 +91,8 @@ def compare(
             params, momentum, value = step(params, momentum, images, labels)
             seen.append(float(value))
         losses[name] = seen
-        times[name] = measure(step, [(params, momentum, images, labels)], samples=samples, seconds=0.2)
-    return times, losses
+        calls[name] = Call(step, [(params, momentum, images, labels)])
+    return measure(calls, samples=samples, seconds=0.2), losses
 
 
 def _batch_norm(x: Array, scale: Array, offset: Array, axes: Sequence[int] = (0, 1, 2)) -> Array:

@@ -26,7 +26,7 @@ from kernels.bench_gpu.layers import KEY_LAYERS, NETWORK_LAYER, OTHER_LAYERS, TI
 from kernels.bench_gpu.report import Report
 from kernels.bench_gpu.roofline import Ceilings, floor_seconds, visited_flops
 from kernels.bench_gpu.search import Found, Tiling, products_with, search
-from kernels.bench_gpu.timing import Deadline, Timing, copy_bandwidth, measure, peak_flops
+from kernels.bench_gpu.timing import Call, Deadline, copy_bandwidth, measure, peak_flops
 from kernels.mosaic_gpu.tiling import ConvTiling, WeightTiling
 from kernels.pallas_mosaic_gpu import default_tiling
 
@@ -160,9 +160,15 @@ def speed(
             continue
         own = products_with(tiles.get(layer.name, {}))
         for name, call in (("forward", _forward), ("forward+backward", _forward_and_backward)):
-            ours = _time(call, own, layer, sizes)
-            masked = _time(call, REFERENCE, layer, sizes)
-            ordinary = _time(call, REFERENCE, layer.equal_weights(), sizes, dense=True)
+            times = measure(
+                {
+                    "ours": _compiled(call, own, layer),
+                    "masked": _compiled(call, REFERENCE, layer),
+                    "ordinary": _compiled(call, REFERENCE, layer.equal_weights(), dense=True),
+                },
+                samples=sizes.samples,
+            )
+            ours, masked, ordinary = times["ours"], times["masked"], times["ordinary"]
             ratios.append(
                 {
                     "shape": layer.name,
@@ -236,26 +242,31 @@ def _forward_and_backward(products: Products, layer: Layer, visible: tuple[int, 
     return call
 
 
-def _time(
-    make: Callable[..., Callable[..., Any]], products: Products, layer: Layer, sizes: Sizes, dense: bool = False
-) -> Timing:
+def _compiled(make: Callable[..., Callable[..., Any]], products: Products, layer: Layer, dense: bool = False) -> Call:
     visible = (layer.in_channels,) * layer.out_channels if dense else layer.visible
     sets = [random_arrays(layer, seed) for seed in range(2)]
-    compiled = jax.jit(make(products, layer, visible)).lower(*sets[0]).compile()
-    return measure(compiled, sets, samples=sizes.samples)
+    return Call(jax.jit(make(products, layer, visible)).lower(*sets[0]).compile(), sets)
 
 
 def _product_rows(
     layer: Layer, products: Products, tiles: dict[str, Tiling], limits: Ceilings, sizes: Sizes
 ) -> list[dict[str, Any]]:
     sets = [random_arrays(layer, seed) for seed in range(2)]
-    mask = jax.jit(lambda w: jnp.asarray(reference.masked(w, layer.visible)))
-    mask_time = measure(mask, [(w,) for _, w, _ in sets], samples=sizes.samples).median
+    calls = {
+        product: Call(
+            jax.jit(lambda *a, product=product: run_product(product, products, layer, (a[0], a[1], a[2])))
+            .lower(*sets[0])
+            .compile(),
+            sets,
+        )
+        for product in PRODUCTS
+    }
+    calls["mask"] = Call(jax.jit(lambda x, w, dy: jnp.asarray(reference.masked(w, layer.visible))), sets)
+    times = measure(calls, samples=sizes.samples)
     floor, bound = floor_seconds(layer, limits)
     rows = []
     for product in PRODUCTS:
-        call = jax.jit(lambda *a, product=product: run_product(product, products, layer, (a[0], a[1], a[2])))
-        seconds = measure(call.lower(*sets[0]).compile(), sets, samples=sizes.samples).median
+        seconds = times[product].median
         tile = tiles.get(product) or default_tiling(product, layer.x_shape, layer.w_shape, layer.y_shape, layer.strides)
         rows.append(
             {
@@ -268,7 +279,7 @@ def _product_rows(
                 "visited": visited_flops(product, layer, tile) / layer.useful_flops,
                 "floor ms": floor * 1e3,
                 "bound by": bound,
-                "mask ms": mask_time * 1e3,
+                "mask ms": times["mask"].median * 1e3,
             }
         )
     return rows

@@ -13,7 +13,7 @@ from kernels import pallas_mosaic_gpu
 from kernels.backend import Products
 from kernels.bench_gpu.check import MAX_RELATIVE_ERROR, Exact, relative_error, run_product
 from kernels.bench_gpu.layers import Layer
-from kernels.bench_gpu.timing import Deadline, measure
+from kernels.bench_gpu.timing import Call, Deadline, measure
 from kernels.mosaic_gpu import tiling
 from kernels.mosaic_gpu.tiling import ConvTiling, WeightTiling
 
@@ -136,4 +136,5 @@ def _try(product: str, layer: Layer, expected: Exact, tile: Tiling, run: Any) ->
     error = relative_error(product, run(*arguments), expected, layer)
     if error > MAX_RELATIVE_ERROR:
         return Found(product, layer.name, tile, math.inf, f"wrong: relative error {error:.1e}")
-    return Found(product, layer.name, tile, measure(run, [arguments], samples=3, seconds=0.02).median)
+    timing = measure({"": Call(run, [arguments])}, samples=3, seconds=0.02)[""]
+    return Found(product, layer.name, tile, timing.median)

@@ -1,5 +1,7 @@
 """The GPU bench's own arithmetic: what it counts, what it compares with, what it refuses."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +12,7 @@ from kernels.bench_gpu import check, offline_report, search
 from kernels.bench_gpu.layers import KEY_LAYERS, OTHER_LAYERS, TINY_LAYERS, Layer
 from kernels.bench_gpu.report import Report
 from kernels.bench_gpu.roofline import Ceilings, floor_seconds, visited_flops
-from kernels.bench_gpu.timing import measure
+from kernels.bench_gpu.timing import Call, measure
 from kernels.mosaic_gpu.tiling import ConvTiling, WeightTiling
 from tests.kernels import oracle
 from tests.kernels.mosaic_shapes import as_case
@@ -96,16 +98,19 @@ def test_report_survives_being_cut_short(tmp_path):
     assert '"b": 0.123456' in (tmp_path / "gpu.json").read_text()
 
 
-def test_measure_times_every_argument_set():
+def test_measure_takes_turns_on_every_argument_set():
     seen = []
 
-    def call(x):
-        seen.append(int(x[0]))
+    def call(name, x):
+        seen.append((name, int(x[0])))
         return x
 
-    timing = measure(call, [(jnp.array([0]),), (jnp.array([1]),)], samples=2, seconds=1e-4)
-    assert 0 < timing.fastest <= timing.median <= timing.slowest
-    assert set(seen) == {0, 1}
+    sets = [(jnp.array([0]),), (jnp.array([1]),)]
+    calls = {name: Call(functools.partial(call, name), sets) for name in "ab"}
+    times = measure(calls, samples=2, seconds=1e-9)
+    assert set(seen) == {("a", 0), ("a", 1), ("b", 0), ("b", 1)}
+    assert [name for name, _ in seen[-4:]] == ["a", "b", "a", "b"]
+    assert all(0 < t.fastest <= t.median <= t.slowest for t in times.values())
 
 
 def test_compiler_messages_become_a_row():
