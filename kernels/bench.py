@@ -14,6 +14,7 @@ import dataclasses
 import functools
 import json
 import pathlib
+import time
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -62,7 +63,13 @@ class Result:
 
 
 def measure(
-    shape: Shape, passes: str, implementations: list[str], rounds: int, peak: float, options: dict[str, str]
+    shape: Shape,
+    passes: str,
+    implementations: list[str],
+    rounds: int,
+    peak: float,
+    options: dict[str, str],
+    clock: Callable[[], float] = time.perf_counter,
 ) -> list[Result]:
     """Checks and times all implementations of one layer in one kind of pass.
 
@@ -73,6 +80,7 @@ def measure(
       rounds: samples of each.
       peak: attainable floating-point operations per second.
       options: compiler options for every candidate.
+      clock: returns seconds.
 
     Returns:
       One result per implementation.
@@ -89,7 +97,7 @@ def measure(
     for name in implementations:
         functions[name] = (_compiled(shape, name, backward, options), functions["masked"][1])
         _check(shape, name, functions[name][0], functions["masked"])
-    times = timing.interleaved(functions, rounds)
+    times = timing.interleaved(functions, rounds, clock)
     macs = PASSES[passes] * shape.macs(shape.batch, useful_macs(shape.visible))
     return [_result(shape, passes, name, times, macs, peak) for name in implementations]
 
@@ -181,6 +189,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--quick", action="store_true", help="fewer shapes and rounds")
     parser.add_argument("--shapes", nargs="+", metavar="NAME", help="named shapes, instead of all")
     parser.add_argument("--implementations", nargs="+", choices=("auto", *IMPLEMENTATIONS), default=["auto"])
+    parser.add_argument("--widths", nargs="+", type=float, default=[0.25, 0.5, 0.75, 1.0], metavar="α")
+    parser.add_argument("--cpu-seconds", action="store_true", help="time threads, not the wall: for a busy machine")
     parser.add_argument("--rounds", type=int, help="samples of each candidate")
     parser.add_argument("--without-ynn", action="store_true", help="keep XLA on a CPU from handing work to YNNPACK")
     parser.add_argument("--plot", type=pathlib.Path, default=pathlib.Path("runs/kernels_bench.png"))
@@ -202,17 +212,18 @@ def main(arguments: list[str] | None = None) -> None:
         bench_train.main(rounds, 10, options)
         return
 
-    peak = timing.matmul_peak()
+    clock = time.process_time if args.cpu_seconds else time.perf_counter
+    peak = timing.matmul_peak(clock)
     print(f"{jax.devices()[0].device_kind}, JAX {jax.__version__}, measured peak {peak / 1e9:.0f} GFLOP/s in float32")
     full = [find(name) for name in args.shapes or (QUICK if args.quick else [shape.name for shape in SHAPES])]
     if args.quick:
         shapes = [dataclasses.replace(shape, batch=shape.batch // 2) for shape in full]
     else:
-        shapes = [narrow for shape in full for narrow in at_widths(shape)]
+        shapes = [narrow for shape in full for narrow in at_widths(shape, tuple(args.widths))]
     results = []
     for shape in tqdm(shapes, unit="shape"):
         for passes in PASSES:
-            results += measure(shape, passes, args.implementations, rounds, peak, options)
+            results += measure(shape, passes, args.implementations, rounds, peak, options, clock)
     print(table(results))
     plot(results, args.plot)
     print(f"plot: {args.plot}")

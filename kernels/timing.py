@@ -41,30 +41,35 @@ class Times:
         return float(np.median(np.asarray(other.seconds) / np.asarray(self.seconds)))
 
 
-def interleaved(candidates: Mapping[str, tuple[Callable[..., Any], Sequence[Any]]], rounds: int) -> dict[str, Times]:
+def interleaved(
+    candidates: Mapping[str, tuple[Callable[..., Any], Sequence[Any]]],
+    rounds: int,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, Times]:
     """Times compiled functions in turn, A B C A B C …, so that a busy neighbour slows them all alike.
 
     Args:
       candidates: functions and their arguments, by name.
       rounds: samples of each.
+      clock: returns seconds; `time.process_time` counts those of all threads, whatever else the machine does.
 
     Returns:
       Times by name.
     """
-    calls = {name: _calls_per_sample(function, args) for name, (function, args) in candidates.items()}
+    calls = {name: _calls_per_sample(function, args, clock) for name, (function, args) in candidates.items()}
     seconds: dict[str, list[float]] = {name: [] for name in candidates}
     for _ in range(rounds):
         for name, (function, args) in candidates.items():
-            seconds[name].append(_seconds(function, args, calls[name]))
+            seconds[name].append(_seconds(function, args, calls[name], clock))
     return {name: Times(tuple(samples)) for name, samples in seconds.items()}
 
 
-def matmul_peak(rounds: int = 5, size: int = 2048) -> float:
+def matmul_peak(clock: Callable[[], float] = time.perf_counter, rounds: int = 5, size: int = 2048) -> float:
     """Returns the floating-point operations per second of a large float32 matrix product: the attainable peak."""
     a = jnp.asarray(np.random.default_rng(0).standard_normal((size, size)), jnp.float32)
     product = jax.jit(jnp.matmul)
     jax.block_until_ready(product(a, a))
-    return 2 * size**3 / min(_seconds(product, (a, a), 1) for _ in range(rounds))
+    return 2 * size**3 / min(_seconds(product, (a, a), 1, clock) for _ in range(rounds))
 
 
 def keep_freed_memory() -> bool:
@@ -81,14 +86,14 @@ def keep_freed_memory() -> bool:
     return all(libc.mallopt(option, value) for option, value in options)
 
 
-def _calls_per_sample(function: Callable[..., Any], args: Sequence[Any]) -> int:
+def _calls_per_sample(function: Callable[..., Any], args: Sequence[Any], clock: Callable[[], float]) -> int:
     jax.block_until_ready(function(*args))
-    return max(1, math.ceil(SAMPLE_SECONDS / _seconds(function, args, 1)))
+    return max(1, math.ceil(SAMPLE_SECONDS / max(1e-6, _seconds(function, args, 1, clock))))
 
 
-def _seconds(function: Callable[..., Any], args: Sequence[Any], calls: int) -> float:
-    start = time.perf_counter()
+def _seconds(function: Callable[..., Any], args: Sequence[Any], calls: int, clock: Callable[[], float]) -> float:
+    start = clock()
     for _ in range(calls):
         result = function(*args)
     jax.block_until_ready(result)
-    return (time.perf_counter() - start) / calls
+    return (clock() - start) / calls

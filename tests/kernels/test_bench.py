@@ -15,7 +15,7 @@ TINY = Shape("tiny", 6, 8, 8, batch=2)
 
 def test_last_line_is_json(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(bench, "find", lambda name: TINY)
-    monkeypatch.setattr(timing, "matmul_peak", lambda: 1e12)
+    monkeypatch.setattr(timing, "matmul_peak", lambda clock: 1e12)
     plot = tmp_path / "plots" / "bench.png"
     bench.main(
         ["--shapes", "tiny", "--quick", "--rounds", "1", "--implementations", "auto", "reference", "--plot", str(plot)]
