@@ -93,15 +93,17 @@ def test_every_kind_of_tile_gives_the_same_numbers(conv, weight):
         assert (np.abs(np.asarray(a, np.float64) - exact) <= bound).all()
 
 
-def test_matmul_takes_any_leading_shape():
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_matmul_takes_any_leading_shape(dtype):
     rng = np.random.default_rng(0)
-    x = jnp.asarray(rng.standard_normal((3, 5, 40)), jnp.bfloat16)
-    w = jnp.asarray(rng.standard_normal((40, 24)), jnp.bfloat16)
+    x = jnp.asarray(rng.standard_normal((3, 5, 40)), dtype)
+    w = jnp.asarray(rng.standard_normal((40, 24)), dtype)
     visible = tuple(-(-40 * (k + 1) // 24) for k in range(24))
     with interpret_mode():
         y = triangular_matmul(x, w, visible, implementation="pallas_mosaic_gpu")
     exact = np.asarray(x, np.float64) @ np.where(np.arange(40)[:, None] < np.array(visible), np.asarray(w), 0)
-    np.testing.assert_allclose(np.asarray(y, np.float64), exact, rtol=2**-7, atol=1e-4)
+    assert y.dtype == dtype
+    np.testing.assert_allclose(np.asarray(y, np.float64), exact, rtol=float(jnp.finfo(dtype).eps), atol=1e-4)
 
 
 def test_search_checks_and_times_tiles():
