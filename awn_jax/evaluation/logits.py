@@ -1,6 +1,7 @@
 """The logits of a whole image set at many widths, from one pass."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -37,7 +38,7 @@ def logits_at(
     """
     graphdef, state = nnx.split(model)
 
-    def run(state: nnx.State, images: Array) -> Array:
+    def run(state: Any, images: Array) -> Array:
         model = nnx.merge(graphdef, state)
         model.eval()
         return model.logits_at(preparation.normalised(images), at)

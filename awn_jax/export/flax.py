@@ -78,8 +78,8 @@ def _lines(step: Step, inputs: list[str]) -> tuple[list[str], str, dict[str, np.
     match step.kind:
         case "conv":
             *taps, reads, writes = arrays["kernel"].shape
-            padding = [list(pair) for pair in step.settings["padding"]]
-            padding = "VALID" if padding == [[0, 0], [0, 0]] else padding
+            padding = [tuple(pair) for pair in step.settings["padding"]]
+            padding = "VALID" if padding == [(0, 0), (0, 0)] else padding
             strides = f"strides={step.settings['strides']}, " if set(step.settings["strides"]) != {1} else ""
             made = f"nnx.Conv({reads}, {writes}, {tuple(taps)}, {strides}padding={padding!r}, rngs=rngs)"
             return [f"self.{name} = {made}"], f"self.{name}({x})", _named(name, arrays)

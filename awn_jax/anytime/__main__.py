@@ -1,0 +1,96 @@
+"""What answering early saves: accuracy against multiply-accumulates on the test images, and the time of a ladder.
+
+    python -m awn_jax.anytime --workdir=runs/lenet_digits
+
+Beside the static curve (every image at one width) stands that of the policy which widens only the images that are not sure
+yet. Writes anytime.json and anytime.png into the workdir. The time of climbing the ladder is measured beside one pass at its
+last width, and beside a rival that starts again at every width.
+"""
+
+import argparse
+import dataclasses
+import json
+import logging
+import pathlib
+import sys
+
+from awn_jax import config as configs
+from awn_jax import data, experiment, inspection, platform, widths
+from awn_jax.anytime import LADDER, policy, timing
+from awn_jax.evaluation.logits import logits_at
+from awn_jax.training import checkpoints
+
+
+def _width(text: str) -> float:
+    try:
+        return float(widths.exact_width(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m awn_jax.anytime", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--workdir", required=True, type=pathlib.Path, metavar="DIR", help="of a run of train.py")
+    parser.add_argument(
+        "--ladder", nargs="+", type=_width, default=list(LADDER), metavar="W", help="(default: 0.25 0.5 0.75 1)"
+    )
+    parser.add_argument("--batch-size", type=int, default=32, help="of the timing (default: 32)")
+    parser.add_argument("--rounds", type=int, default=30, help="of the timing; 0 leaves it out (default: 30)")
+    arguments = parser.parse_args(argv)
+    if arguments.batch_size < 1:
+        parser.error(f"--batch-size must be at least 1, got {arguments.batch_size}")
+    return arguments
+
+
+def run(arguments: argparse.Namespace) -> None:
+    workdir, ladder = arguments.workdir, sorted(set(arguments.ladder))
+    config = configs.load(workdir / "config.json")
+    images = experiment.load_data(config, "test")
+    model, step = experiment.restore(config, workdir, images, data.data_mesh())
+    height, breadth, planes = images.images.shape[1:]
+    logits = logits_at(model, images, experiment.preparation(config), ladder)
+    macs = [inspection.cost(model, (height, breadth, planes), width).macs for width in ladder]
+    static = policy.static_curve(logits, images.labels, ladder, macs)
+    confident = policy.confidence_curve(logits, images.labels, macs)
+    print(f"── {workdir}: step {step}, {len(images):,} test images of {config.data.name}")
+    for points, name in ((static, "width"), (confident, "confidence")):
+        print(f"{name:>10}  {'top-1 %':>7}  {'mean MACs':>12}")
+        for point in points:
+            print(f"{point.name:10.4g}  {100 * point.top1:7.2f}  {point.macs:12,.0f}")
+    content = {
+        "step": step,
+        "ladder": ladder,
+        "static": [dataclasses.asdict(point) for point in static],
+        "confidence": [dataclasses.asdict(point) for point in confident],
+    }
+    if arguments.rounds > 0:
+        seconds = timing.compare(
+            model, (height, breadth, planes), ladder, arguments.batch_size, rounds=arguments.rounds
+        )
+        content["seconds"] = {"batch_size": arguments.batch_size, **seconds}
+        ladder_ratio, restart_ratio = (seconds[name] / seconds["full"] for name in ("ladder", "restart"))
+        restart_macs = sum(macs) / macs[-1]
+        print(
+            f"batch of {arguments.batch_size}: one pass {1e3 * seconds['full']:.2f} ms; ladder {ladder_ratio:.2f} times "
+            f"that (multiply-accumulates 1.00 times); starting again {restart_ratio:.2f} times ({restart_macs:.2f} times)"
+        )
+    (workdir / "anytime.json").write_text(json.dumps(content, indent=2) + "\n")
+    policy.plot(static, confident, workdir / "anytime.png")
+    print(f"wrote {workdir}/anytime.json, anytime.png")
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    logging.getLogger("absl").setLevel(logging.WARNING)
+    platform.keep_freed_memory()
+    platform.use_compilation_cache()
+    try:
+        run(arguments)
+    except (configs.ConfigError, data.DataError, checkpoints.CheckpointError) as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""The time of a ladder beside that of one full pass, and of a rival that starts again at every width."""
+
+import statistics
+import time
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import tqdm
+from flax import nnx
+
+from awn_jax import platform
+from awn_jax.anytime import network
+from awn_jax.models import AnyWidthClassifier
+
+
+def compare(
+    model: AnyWidthClassifier,
+    image_size: tuple[int, int, int],
+    ladder: Sequence[float],
+    batch_size: int,
+    *,
+    rounds: int = 30,
+    progress: bool = True,
+) -> dict[str, float]:
+    """Median seconds of `full` (one pass at the last width), `ladder` (start, then widen) and `restart` (a pass at each
+    width), taken in turns in one process.
+
+    Args:
+        model: any-width classifier.
+        image_size: height, width and planes.
+        ladder: ascending widths.
+        batch_size: number of images.
+        rounds: how often.
+        progress: show a bar on a terminal.
+    """
+    images = jax.random.normal(jax.random.key(0), (batch_size, *image_size), jnp.float32)
+    graphdef, weights = nnx.split(model)
+    programs, params = network.split(model)
+
+    def direct(width: float):
+        def run(weights, images):
+            model = nnx.merge(graphdef, weights)
+            model.eval()
+            return model(images, width)
+
+        return jax.jit(run, compiler_options=platform.compiler_options())
+
+    passes = [direct(width) for width in ladder]
+
+    def climb() -> None:
+        logits, state = network.begin(programs, params, images, ladder[0])
+        logits.block_until_ready()
+        for width in ladder[1:]:
+            logits, state = network.widen(state, width)
+            logits.block_until_ready()
+
+    def restart() -> None:
+        for run in passes:
+            run(weights, images).block_until_ready()
+
+    calls = {"full": lambda: passes[-1](weights, images).block_until_ready(), "ladder": climb, "restart": restart}
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    # The first rounds compile and warm up.
+    for number in tqdm.trange(-3, rounds, desc="timing", leave=False, disable=None if progress else True):
+        for name, call in calls.items():
+            began = time.perf_counter()
+            call()
+            if number >= 0:
+                times[name].append(time.perf_counter() - began)
+    return {name: statistics.median(values) for name, values in times.items()}

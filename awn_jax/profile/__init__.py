@@ -1,0 +1,19 @@
+"""What each width costs on this machine, and which one a budget allows."""
+
+from awn_jax.profile.measure import describe_device, measure
+from awn_jax.profile.programs import Programs
+from awn_jax.profile.table import Latency, Profile, ProfileError, Row, best_width, load, plot, save
+
+__all__ = [
+    "Latency",
+    "Profile",
+    "ProfileError",
+    "Programs",
+    "Row",
+    "best_width",
+    "describe_device",
+    "load",
+    "measure",
+    "plot",
+    "save",
+]

@@ -1,0 +1,104 @@
+"""Measures every width of a network on the machine that it runs on."""
+
+import os
+import pathlib
+import platform as machine
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tqdm
+
+from awn_jax import inspection, widths
+from awn_jax.models import AnyWidthClassifier
+from awn_jax.profile.programs import Programs
+from awn_jax.profile.table import Latency, Row
+
+
+def measure(
+    model: AnyWidthClassifier,
+    image_size: tuple[int, int, int],
+    top1: Mapping[float, float],
+    batch_sizes: Sequence[int] = (1, 64),
+    *,
+    seconds: float = 20.0,
+    progress: bool = True,
+) -> tuple[tuple[Row, ...], dict[int, float]]:
+    """Parameters, operations, memory and latency of each width.
+
+    The widths take turns, one call each, round after round: a change of the machine's speed meets all alike.
+
+    Args:
+        model: any-width classifier.
+        image_size: height, width and planes.
+        top1: accuracy of the widths to measure.
+        batch_sizes: numbers of images.
+        seconds: to spend on timing.
+        progress: show a bar on a terminal.
+
+    Returns:
+        The rows, and for each batch size how much longer a call takes after another width's than after its own.
+
+    Raises:
+        ValueError: as for `Programs`.
+    """
+    at = sorted(top1, key=widths.exact_width)
+    programs = Programs(model, at, image_size, batch_sizes, progress=progress)
+    times: dict[int, dict[float, list[float]]] = {}
+    switch: dict[int, float] = {}
+    bar = tqdm.tqdm(batch_sizes, desc="profile", leave=False, disable=None if progress else True)
+    for batch in bar:
+        images = jax.random.normal(jax.random.key(0), (batch, *image_size), jnp.float32)
+        calls = {width: _call(programs, images, width) for width in at}
+        first, again = _rounds(calls, seconds / len(batch_sizes))
+        times[batch] = again
+        # In pairs, so that what else the machine does meets both.
+        pairs = [np.subtract(first[width], again[width]) for width in at]
+        switch[batch] = 1e3 * float(np.median(np.concatenate(pairs)))
+    rows = []
+    for width in at:
+        memory = {batch: programs.activation_bytes(width, batch) for batch in batch_sizes}
+        latency = {batch: _latency(times[batch][width]) for batch in batch_sizes}
+        rows.append(Row(float(width), *inspection.cost(model, image_size, width), top1[width], memory, latency))
+    return tuple(rows), switch
+
+
+def _call(programs: Programs, images: jax.Array, width: float) -> Callable[[], None]:
+    return lambda: programs(images, width).block_until_ready()
+
+
+def _rounds(
+    calls: Mapping[float, Callable[[], None]], seconds: float, least: int = 5
+) -> tuple[dict[float, list[float]], dict[float, list[float]]]:
+    """Times of each call right after another width's, and right after its own."""
+    first: dict[float, list[float]] = {width: [] for width in calls}
+    again: dict[float, list[float]] = {width: [] for width in calls}
+    for call in calls.values():
+        call()
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end or len(first[next(iter(calls))]) < least:
+        for width, call in calls.items():
+            for kept in (first, again):
+                began = time.perf_counter()
+                call()
+                kept[width].append(time.perf_counter() - began)
+    return first, again
+
+
+def _latency(times: Sequence[float]) -> Latency:
+    return Latency(*(1e3 * float(np.percentile(times, q)) for q in (50, 95)), len(times))
+
+
+def describe_device() -> str:
+    """The machine's name for what programs run on; for a CPU, also its number of cores."""
+    device = jax.devices()[0]
+    if device.platform != "cpu":
+        return device.device_kind
+    try:
+        info = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+        name = next(line.split(":", 1)[1].strip() for line in info if line.startswith("model name"))
+    except (OSError, StopIteration):
+        name = machine.processor() or machine.machine()
+    return f"{name}, {os.cpu_count()} cores"
