@@ -206,13 +206,13 @@ def main(arguments: list[str] | None = None) -> None:
     timing.keep_freed_memory()
     rounds = args.rounds or (5 if args.quick else 15)
     options = WITHOUT_YNN if args.without_ynn else {}
+    clock = time.process_time if args.cpu_seconds else time.perf_counter
     if args.train:
         from kernels import bench_train
 
-        bench_train.main(rounds, 10, options)
+        bench_train.main(rounds, 10, options, clock)
         return
 
-    clock = time.process_time if args.cpu_seconds else time.perf_counter
     peak = timing.matmul_peak(clock)
     print(f"{jax.devices()[0].device_kind}, JAX {jax.__version__}, measured peak {peak / 1e9:.0f} GFLOP/s in float32")
     full = [find(name) for name in args.shapes or (QUICK if args.quick else [shape.name for shape in SHAPES])]

@@ -108,7 +108,7 @@ def train(network: Network, implementation: Implementation | None, steps: int) -
     return np.asarray(losses)
 
 
-def main(rounds: int, steps: int, options: dict[str, str]) -> None:
+def main(rounds: int, steps: int, options: dict[str, str], clock: Callable[[], float]) -> None:
     """Trains and times both networks both ways; prints a line for each, then JSON."""
     results = []
     for network in (LENET, WIDE):
@@ -116,7 +116,7 @@ def main(rounds: int, steps: int, options: dict[str, str]) -> None:
         losses = {name: train(network, name, steps)[[0, -1]] for name in names}
         weights, (images, labels) = network.init(), network.data()
         steps_of = {str(name): (network.step(name, options), [weights, images, labels]) for name in names}
-        times = timing.interleaved(steps_of, rounds)
+        times = timing.interleaved(steps_of, rounds, clock)
         auto, masked = times["None"], times["reference"]
         results.append(
             {

@@ -102,4 +102,6 @@ def launch(
         # Both forms of a box buffer are spelled out, so nothing is left to infer; JAX 0.10 could not infer it.
         compiler_params=plgpu.CompilerParams(lowering_semantics=plgpu.LoweringSemantics.Lane),
     )
-    return run(*operands)
+    # Indices are 32 bits wide whatever the rest of the program computes in.
+    with jax.enable_x64(False):
+        return run(*operands)
