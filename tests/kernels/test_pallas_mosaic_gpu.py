@@ -180,6 +180,12 @@ def test_other_tiles_lower_too(conv, weight):
         assert "mosaic_gpu" in lowered.as_text(), name
 
 
+def test_lowers_where_numbers_are_64_bits_wide():
+    with jax.enable_x64(True):
+        for name, lowered in lower_products(LAYERS[0]):
+            assert "mosaic_gpu" in lowered.as_text(), name
+
+
 def test_weights_past_the_staircase_without_blocks_give_zero_gradient():
     x, dy = jnp.ones((1, 4, 4, 8), jnp.bfloat16), jnp.ones((1, 4, 4, 8), jnp.bfloat16)
     dw = pallas_mosaic_gpu.weight_gradient(
