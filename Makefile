@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := runs/demo
 
-.PHONY: demo test lint types format check clean
+.PHONY: demo test test-kernels lint types format check clean
 
 demo: $(VENV)/run.stamp
 	$(BIN)/python train.py --config=configs/lenet_digits.py --workdir=$(DEMO)
@@ -18,6 +18,10 @@ demo: $(VENV)/run.stamp
 test: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest
 
+# The GPU kernels in interpret mode: needs Python 3.12 or newer, says so where there is none. Its own environment, .venv-gpu.
+test-kernels:
+	tests/kernels/gpu_interpret.sh
+
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -29,7 +33,7 @@ format: $(VENV)/dev.stamp
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-check: lint types test
+check: lint types test test-kernels
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "awn_jax needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Try: make PYTHON=python3.12 …")'
@@ -44,4 +48,4 @@ $(VENV)/dev.stamp: pyproject.toml | $(VENV)/bin/python
 	@touch $@ $(VENV)/run.stamp
 
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .mypy_cache
+	rm -rf $(VENV) .venv-gpu build *.egg-info .pytest_cache .ruff_cache .mypy_cache

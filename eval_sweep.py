@@ -12,8 +12,10 @@ import pathlib
 import sys
 
 from awn_jax import config as configs
-from awn_jax import data, evaluation, experiment, platform
-from awn_jax.evaluation import report
+from awn_jax import data, evaluation, experiment, platform, profile
+from awn_jax.evaluation import html, report
+from awn_jax.evaluation.logits import logits_at
+from awn_jax.models import AnyWidthClassifier
 from awn_jax.training import checkpoints
 
 
@@ -31,6 +33,9 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--batch-size", type=int, default=1000, help="images at a time (default: 1000)")
     parser.add_argument(
         "--plot", type=pathlib.Path, default=pathlib.Path("sweeps.png"), help="overlaid picture of several runs"
+    )
+    parser.add_argument(
+        "--html", action="store_true", help="also sweep.html: a page with a width slider and test images"
     )
     arguments = parser.parse_args(argv)
     arguments.workdir += arguments.more
@@ -59,8 +64,43 @@ def sweep_workdir(workdir: pathlib.Path, arguments: argparse.Namespace) -> evalu
     report.write(result, workdir, extra={"workdir": workdir.name, "split": arguments.split, "step": step})
     report.plot({workdir.name: result}, workdir / "sweep.png")
     print(f"wrote {workdir}/sweep.json, sweep.csv, sweep.png")
+    if arguments.html:
+        write_page(workdir, config, images, model, result)
+        print(f"wrote {workdir}/sweep.html")
     print(report.summary(result), flush=True)
     return result
+
+
+def write_page(
+    workdir: pathlib.Path,
+    config: configs.Config,
+    images: data.ImageSet,
+    model: AnyWidthClassifier,
+    result: evaluation.Sweep,
+) -> None:
+    widths = [row.width for row in result.rows]
+    logits = logits_at(model, images, experiment.preparation(config), widths)
+    latency, device = latencies(workdir, images, model, result)
+    about = f"{len(images):,} images of {config.data.name}. Every width is part of the same network. Latency: {device}."
+    title = f"{workdir.name}: one network, {len(widths)} widths"
+    html.write(workdir / "sweep.html", result, images, logits, title=title, about=about, latency_ms=latency)
+
+
+def latencies(
+    workdir: pathlib.Path, images: data.ImageSet, model: AnyWidthClassifier, result: evaluation.Sweep
+) -> tuple[dict[float, float], str]:
+    """Milliseconds for one image by width, and where: from the run's profile if that has all widths, else measured now."""
+    top1 = {row.width: row.top1 for row in result.rows}
+    try:
+        measured = profile.load(workdir)
+        rows, batch, device = measured.rows, measured.batch_sizes[0], measured.device
+    except profile.ProfileError:
+        rows, batch, device = (), 1, ""
+    if not set(top1) <= {row.width for row in rows}:
+        height, breadth, planes = images.images.shape[1:]
+        rows, _ = profile.measure(model, (height, breadth, planes), top1, [1], seconds=5.0)
+        batch, device = 1, profile.describe_device()
+    return {row.width: row.latency[batch].median_ms / batch for row in rows}, f"{device}, batch size {batch}"
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ The workdir holds `config.json`, `metrics.jsonl`, checkpoints and the final swee
 cut off, and ends where it would have ended.
 """
 
+import itertools
 import pathlib
 import sys
 import time
@@ -39,9 +40,7 @@ def main(argv: list[str]) -> None:
         raise configs.ConfigError(f"unknown argument {argv[1]!r}; fields are set as --config.train.epochs=3")
     if CONFIG.value is None:
         raise configs.ConfigError("--config must name an experiment, such as configs/lenet_fmnist.py")
-    filename = pathlib.Path(config_flags.get_config_filename(flags.FLAGS["config"]))
-    if not filename.is_file():
-        raise configs.ConfigError(f"--config must be a file, got {filename}; there are {', '.join(experiments())}")
+    filename = existing_config(sys.argv)
     started = time.monotonic()
     logging.set_verbosity(logging.WARNING)
     if MULTIHOST.value:
@@ -166,10 +165,23 @@ def experiments() -> list[str]:
     return sorted(f"configs/{file.name}" for file in (pathlib.Path(__file__).parent / "configs").glob("*.py"))
 
 
+def existing_config(arguments: list[str]) -> pathlib.Path:
+    """The config file that the command line asks for."""
+    given = [a.split("=", 1)[1] for a in arguments if a.startswith(("--config=", "-config="))]
+    given += [b for a, b in itertools.pairwise(arguments) if a in ("--config", "-config")]
+    filename = pathlib.Path(given[-1] if given else "")
+    if not filename.is_file():
+        raise configs.ConfigError(f"--config must be a file, got {filename}; there are {', '.join(experiments())}")
+    return filename
+
+
 def parse_flags(arguments: list[str]) -> list[str]:
     """Flags, with a clear error for a config field that is not there."""
     try:
         return app.parse_flags_with_usage(arguments)
+    except OSError:  # a config file that is not there, with fields to change
+        existing_config(arguments)
+        raise
     except (AttributeError, KeyError) as error:
         field = str(error).strip("\"'")
         given = next((a.split("=")[0] for a in arguments if a.startswith("--config.") and field in a), "--config.…")

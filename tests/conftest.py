@@ -4,6 +4,7 @@ import os
 import pathlib
 import subprocess
 import sys
+from collections.abc import Callable
 
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -32,25 +33,56 @@ def repository() -> pathlib.Path:
     return pathlib.Path(__file__).parent.parent
 
 
+SMALL_RUN = {
+    "model.channels": 6,
+    "train.epochs": 4.0,
+    "train.batch_size": 64,
+    "train.schedule": "step",
+    "train.log_every": 1,
+    "train.checkpoint_minutes": 0.0,
+}
+
+
 @pytest.fixture(scope="session")
-def trained_run(repository, tmp_path_factory) -> pathlib.Path:
-    """The workdir of a small network, trained for some seconds on real digits."""
+def train_command(repository) -> Callable[..., list[str]]:
+    """`train_command(workdir, *flags)`: a small run on real digits, some seconds long."""
+
+    def command(workdir: pathlib.Path, *flags: str) -> list[str]:
+        settings = [f"--config.{name}={value}" for name, value in SMALL_RUN.items()]
+        config = repository / "configs" / "lenet_digits.py"
+        script = str(repository / "train.py")
+        return [sys.executable, script, f"--config={config}", f"--workdir={workdir}", *settings, *flags]
+
+    return command
+
+
+@pytest.fixture(scope="session")
+def one_device(tmp_path_factory) -> dict[str, str]:
+    """The environment of a command with one device; programs compiled by one command serve the next."""
+    cache = str(tmp_path_factory.getbasetemp() / "xla")
+    return {**os.environ, "XLA_FLAGS": "", "JAX_COMPILATION_CACHE_DIR": cache, "PYTHONUNBUFFERED": "1"}
+
+
+@pytest.fixture(scope="session")
+def run(repository, one_device) -> Callable[[list[str]], subprocess.CompletedProcess]:
+    """`run(command)`, in the repository, with one device."""
+    options = {"capture_output": True, "text": True, "timeout": 300, "cwd": repository, "env": one_device}
+    return lambda command: subprocess.run(command, **options)
+
+
+@pytest.fixture(scope="session")
+def training(train_command, run, tmp_path_factory) -> tuple[pathlib.Path, subprocess.CompletedProcess]:
+    """The workdir of a small trained network, and what its training printed."""
     workdir = tmp_path_factory.mktemp("runs") / "trained"
-    settings = {"model.channels": 8, "train.epochs": 4.0}
-    done = subprocess.run(
-        [
-            *(sys.executable, str(repository / "train.py"), f"--workdir={workdir}"),
-            f"--config={repository / 'configs' / 'lenet_digits.py'}",
-            *(f"--config.{name}={value}" for name, value in settings.items()),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        cwd=repository,
-        env={**os.environ, "XLA_FLAGS": ""},
-    )
+    done = run(train_command(workdir))
     assert done.returncode == 0, done.stderr
-    return workdir
+    return workdir, done
+
+
+@pytest.fixture(scope="session")
+def trained_run(training) -> pathlib.Path:
+    """The workdir of a small trained network."""
+    return training[0]
 
 
 @pytest.fixture

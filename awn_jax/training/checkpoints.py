@@ -2,6 +2,9 @@
 
 import logging
 import pathlib
+import sys
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
@@ -62,8 +65,10 @@ class Checkpoints:
         place = self.folder / str(step)
         replicated = NamedSharding(mesh, PartitionSpec())
         wanted = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=replicated), like)
+        shown = sys.unraisablehook
+        sys.unraisablehook = _without_late_reads(shown)
         try:
-            return self._manager.restore(step, args=ocp.args.StandardRestore(wanted))
+            state = self._manager.restore(step, args=ocp.args.StandardRestore(wanted))
         except Exception as error:
             lines = str(error).strip().splitlines() or [type(error).__name__]
             reason = lines[0].split(" [tensorstore_spec")[0][:300]
@@ -71,7 +76,19 @@ class Checkpoints:
                 f"{place} cannot be restored ({reason}). If it is of another network, choose another workdir; if it is "
                 "damaged, delete that folder to go on from the checkpoint before it"
             ) from error
+        sys.unraisablehook = shown
+        return state
 
     def close(self) -> None:
         """Waits for what is being written."""
         self._manager.close()
+
+
+def _without_late_reads(shown: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """A hook that leaves out what Orbax's other reads say when the first has failed and ended their event loop."""
+
+    def hook(unraisable: Any) -> None:
+        if str(unraisable.exc_value) != "Event loop is closed":
+            shown(unraisable)
+
+    return hook
