@@ -57,7 +57,7 @@ def plot(sweeps: Mapping[str, Sweep], path: pathlib.Path) -> None:
         by_width.plot([row.width for row in sweep.rows], top1, ".-", label=label)
         by_macs.plot([row.macs / 1e6 for row in sweep.rows], top1, ".-", label=label)
     by_width.set(xlabel="width α", ylabel="top-1 accuracy, %")
-    by_macs.set(xlabel="million multiply-accumulates for one image", xscale="log")
+    by_macs.set(xlabel="million multiply-accumulates for one image")
     for axes in (by_width, by_macs):
         axes.grid(alpha=0.3)
     by_width.legend(fontsize="small")
