@@ -12,6 +12,7 @@ import logging
 import pathlib
 import sys
 
+import jax.numpy as jnp
 import numpy as np
 
 from awn_jax import config as configs
@@ -71,7 +72,7 @@ def run(arguments: argparse.Namespace) -> None:
     print(f"wrote {path} ({path.stat().st_size:,} bytes) of step {step}")
 
     expected = logits_at(model, images, preparation, at)
-    prepared = np.asarray(preparation.normalised(images.images))
+    prepared = np.asarray(preparation.normalised(jnp.asarray(images.images)))
     for width, wanted in zip(at, expected, strict=True):
         try:
             found = read.READ[to](path, width)(prepared)
