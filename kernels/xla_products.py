@@ -27,6 +27,8 @@ def conv(x: Array, w: Array, *, strides: Strides, padding: Padding) -> Array:
 
 def conv_by_taps(x: Array, w: Array, *, strides: Strides, padding: Padding) -> Array:
     """Returns the convolution as one sum of outer products, a single fused loop: for very few input channels."""
+    if x.shape[3] == 0:
+        return conv(x, w, strides=strides, padding=padding)
     out = tuple(
         (size + low + high - taps) // stride + 1
         for size, taps, stride, (low, high) in zip(x.shape[1:3], w.shape[:2], strides, padding, strict=True)
