@@ -44,10 +44,14 @@ def descriptors(monkeypatch):
     return found
 
 
+OTHER_TILES = (ConvTiling(128, 256, 3), WeightTiling(128, 256, 128, stages=2))
+
+
 @pytest.mark.parametrize(
-    ("conv", "weight"), [(None, None), (ConvTiling(128, 256, 3), WeightTiling(128, 256, 128, stages=2))]
+    ("case", "conv", "weight"),
+    [(case, None, None) for case in LAYERS] + [(case, *OTHER_TILES) for case in LAYERS[:4]],
+    ids=lambda value: getattr(value, "name", ""),
 )
-@pytest.mark.parametrize("case", LAYERS, ids=lambda case: case.name)
 def test_descriptors_are_legal(case, conv, weight, descriptors):
     lowered = dict(lower_products(case, conv, weight))
     assert len(lowered) == 3
