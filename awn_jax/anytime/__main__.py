@@ -14,18 +14,12 @@ import logging
 import pathlib
 import sys
 
+from awn_jax import arguments as types
 from awn_jax import config as configs
-from awn_jax import data, experiment, inspection, platform, widths
+from awn_jax import data, experiment, inspection, platform
 from awn_jax.anytime import LADDER, policy, timing
 from awn_jax.evaluation.logits import logits_at
 from awn_jax.training import checkpoints
-
-
-def _width(text: str) -> float:
-    try:
-        return float(widths.exact_width(text))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -34,14 +28,11 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--workdir", required=True, type=pathlib.Path, metavar="DIR", help="of a run of train.py")
     parser.add_argument(
-        "--ladder", nargs="+", type=_width, default=list(LADDER), metavar="W", help="(default: 0.25 0.5 0.75 1)"
+        "--ladder", nargs="+", type=types.width, default=list(LADDER), metavar="W", help="(default: 0.25 0.5 0.75 1)"
     )
-    parser.add_argument("--batch-size", type=int, default=32, help="of the timing (default: 32)")
+    parser.add_argument("--batch-size", type=types.positive(int), default=32, help="of the timing (default: 32)")
     parser.add_argument("--rounds", type=int, default=30, help="of the timing; 0 leaves it out (default: 30)")
-    arguments = parser.parse_args(argv)
-    if arguments.batch_size < 1:
-        parser.error(f"--batch-size must be at least 1, got {arguments.batch_size}")
-    return arguments
+    return parser.parse_args(argv)
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -75,17 +75,17 @@ class _Calls:
 
     def triangular(self, layer: Triangular, x: Array) -> Array:
         old = next(self.old) if self.after is not None else None
-        few = isinstance(layer, TriConv) and thin.suits(layer, self.width, self.after)
+        few = thin.suits(layer, self.width, self.after)
         reads = layer.inputs.active(self.width)
         parts = [x]
         # The images, and what the model makes of them before its first layer, come whole at every width.
-        if old is not None and x.shape[-1] != reads:
+        if old is not None and self.after is not None and x.shape[-1] != reads:
             parts = [old[..., : layer.inputs.active(self.after)], x]
         if few:
             parts.append(jnp.zeros((*x.shape[:-1], thin.padded(reads) - reads), x.dtype))
         x = jnp.concatenate(parts, -1) if len(parts) > 1 else x
         self.seen.append(None if x is self.images else x)
-        if few:
+        if few and isinstance(layer, TriConv):
             return thin.rows(layer, x, self.width, self.after)
         if self.after is None:
             return layer(x, self.width)

@@ -16,14 +16,17 @@ from jaxtyping import Array, Float
 
 from awn_jax import widths
 from awn_jax.layers import TriConv
+from awn_jax.layers.triangular import Triangular
 
 # Measured with LeNet-3C1L on two CPU cores: below, the steps of a ladder are faster so; first layers have nothing to gather.
 MOST_OUTPUTS, LEAST_INPUTS = 16, 5
 LANES = 8
 
 
-def suits(layer: TriConv, width: widths.Width, after: widths.Width | None) -> bool:
+def suits(layer: Triangular, width: widths.Width, after: widths.Width | None) -> bool:
     """Whether the outputs born between two widths are better computed by columns."""
+    if not isinstance(layer, TriConv):
+        return False
     start = 0 if after is None else layer.outputs.active(after)
     few = 0 < layer.outputs.active(width) - start <= MOST_OUTPUTS and layer.inputs.active(width) >= LEAST_INPUTS
     plain = layer.strides in (1, (1, 1)) and layer.kernel.shape[1] > 1 and layer.implementation is None

@@ -98,7 +98,7 @@ def _picture(image: Num[np.ndarray, "H W P"]) -> str:
 
     if image.dtype != np.uint8:
         low, high = float(image.min()), float(image.max())
-        image = np.uint8(255 * (image - low) / max(high - low, 1e-9))
+        image = (255 * (image - low) / max(high - low, 1e-9)).astype(np.uint8)
     file = io.BytesIO()
     shown: Any = image if image.shape[-1] == 3 else image[..., 0]
     matplotlib.image.imsave(file, shown, cmap="gray", vmin=0, vmax=255, format="png")

@@ -15,8 +15,9 @@ import sys
 import jax.numpy as jnp
 import numpy as np
 
+from awn_jax import arguments as types
 from awn_jax import config as configs
-from awn_jax import data, experiment, export, platform, widths
+from awn_jax import data, experiment, export, platform
 from awn_jax.evaluation.logits import logits_at
 from awn_jax.export import bundle, flax, onnx, read, stablehlo
 from awn_jax.training import checkpoints
@@ -25,23 +26,16 @@ SUFFIXES = {"stablehlo": ".stablehlo", "onnx": ".onnx", "flax": ".py", "bundle":
 SAVE = {"stablehlo": stablehlo.save, "onnx": onnx.save, "flax": flax.save}
 
 
-def _width(text: str) -> float:
-    try:
-        return float(widths.exact_width(text if text.strip() else "none"))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m awn_jax.export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--workdir", required=True, type=pathlib.Path, metavar="DIR", help="of a run of train.py")
     parser.add_argument("--to", required=True, choices=sorted(SUFFIXES), help="what to write")
-    parser.add_argument("--width", type=_width, default=1.0, metavar="W", help="in (0, 1] (default: 1)")
+    parser.add_argument("--width", type=types.width, default=1.0, metavar="W", help="in (0, 1] (default: 1)")
     parser.add_argument(
         "--widths",
-        type=_width,
+        type=types.width,
         nargs="+",
         default=[0.25, 0.5, 0.75, 1.0],
         metavar="W",

@@ -67,7 +67,7 @@ def save(graphs: Sequence[Graph], path: pathlib.Path) -> None:
         fresh = {}
         for at, step in enumerate(graph.steps):
             for name, array in step.arrays.items():
-                region = _region(name, step, array.shape, before and before.steps[at].arrays[name].shape)
+                region = _region(name, step, array.shape, before.steps[at].arrays[name].shape if before else None)
                 if region is not None:
                     fresh[f"{number:04d}/{at:04d}/{name}"] = np.ascontiguousarray(array[region])
         # The order in which safetensors writes tensors of one type.

@@ -1,6 +1,8 @@
 """A plain Flax NNX network: a Python file that needs nothing but Flax, and its weights in an .npz file beside it."""
 
 import pathlib
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -48,7 +50,9 @@ def save(graph: Graph, path: pathlib.Path) -> None:
     Raises:
         ExportError: if the network has an operation that is not exported.
     """
-    layers, calls, weights = [], [], {}
+    layers: list[str] = []
+    calls: list[str] = []
+    weights: dict[str, Any] = {}
     last = {index: number for number, step in enumerate(graph.steps, 1) for index in step.inputs}
     names = {0: "x"}
     for number, step in enumerate(graph.steps, 1):
@@ -78,8 +82,8 @@ def _lines(step: Step, inputs: list[str]) -> tuple[list[str], str, dict[str, np.
     match step.kind:
         case "conv":
             *taps, reads, writes = arrays["kernel"].shape
-            padding = [tuple(pair) for pair in step.settings["padding"]]
-            padding = "VALID" if padding == [(0, 0), (0, 0)] else padding
+            pads = [tuple(pair) for pair in step.settings["padding"]]
+            padding = "VALID" if pads == [(0, 0), (0, 0)] else pads
             strides = f"strides={step.settings['strides']}, " if set(step.settings["strides"]) != {1} else ""
             made = f"nnx.Conv({reads}, {writes}, {tuple(taps)}, {strides}padding={padding!r}, rngs=rngs)"
             return [f"self.{name} = {made}"], f"self.{name}({x})", _named(name, arrays)
@@ -94,9 +98,9 @@ def _lines(step: Step, inputs: list[str]) -> tuple[list[str], str, dict[str, np.
             weights = {"kernel": kernel, "bias": arrays["bias"]}
             return [made], f"self.{name}({x}.reshape({x}.shape[0], -1))", _named(name, weights)
         case "affine":
-            made = [f"self.{name}_{key} = nnx.Param(jnp.zeros({len(arrays[key])}))" for key in arrays]
+            lines = [f"self.{name}_{key} = nnx.Param(jnp.zeros({len(arrays[key])}))" for key in arrays]
             call = f"{x} * self.{name}_scale[...] + self.{name}_bias[...]"
-            return made, call, {f"{name}_{key}": array for key, array in arrays.items()}
+            return lines, call, {f"{name}_{key}": array for key, array in arrays.items()}
         case "relu":
             return [], f"nnx.relu({x})", {}
         case "max_pool":
@@ -106,5 +110,5 @@ def _lines(step: Step, inputs: list[str]) -> tuple[list[str], str, dict[str, np.
     raise unsupported(step, "flax")
 
 
-def _named(name: str, arrays) -> dict[str, np.ndarray]:
+def _named(name: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {f"{name}/{key}": array for key, array in arrays.items()}

@@ -217,6 +217,6 @@ def _pruned(graph: Graph) -> Graph:
     steps = []
     for at, step in enumerate(graph.steps, 1):
         if at in needed:
-            arrays = {name: np.float32(array) for name, array in step.arrays.items()}
+            arrays = {name: np.asarray(array, np.float32) for name, array in step.arrays.items()}
             steps.append(dataclasses.replace(step, inputs=tuple(number[i] for i in step.inputs), arrays=arrays))
     return dataclasses.replace(graph, steps=tuple(steps))

@@ -15,8 +15,9 @@ import sys
 
 import jax
 
+from awn_jax import arguments as types
 from awn_jax import config as configs
-from awn_jax import data, evaluation, experiment, platform, profile, widths
+from awn_jax import data, evaluation, experiment, platform, profile
 from awn_jax.models import distinct_widths
 from awn_jax.training import checkpoints
 
@@ -27,36 +28,22 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--workdir", required=True, type=pathlib.Path, metavar="DIR", help="of a run of train.py")
     parser.add_argument(
-        "--widths", nargs="+", type=_width, metavar="W", help="these widths only (default: every distinct sub-network)"
+        "--widths",
+        nargs="+",
+        type=types.width,
+        metavar="W",
+        help="these widths only (default: every distinct sub-network)",
     )
     parser.add_argument(
-        "--batch-sizes", nargs="+", type=_positive(int), default=[1, 64], metavar="B", help="(default: 1 64)"
+        "--batch-sizes", nargs="+", type=types.positive(int), default=[1, 64], metavar="B", help="(default: 1 64)"
     )
-    parser.add_argument("--seconds", type=_positive(float), default=20.0, help="to spend on timing (default: 20)")
+    parser.add_argument("--seconds", type=types.positive(float), default=20.0, help="to spend on timing (default: 20)")
     budgets = parser.add_argument_group("budgets, which read the profile measured before and print the best width")
-    budgets.add_argument("--budget-ms", type=_positive(float), metavar="MS", help="95th percentile, for a batch")
-    budgets.add_argument("--budget-macs", type=_positive(float), metavar="N", help="for one image")
-    budgets.add_argument("--budget-bytes", type=_positive(float), metavar="N", help="parameters and activations")
+    budgets.add_argument("--budget-ms", type=types.positive(float), metavar="MS", help="95th percentile, for a batch")
+    budgets.add_argument("--budget-macs", type=types.positive(float), metavar="N", help="for one image")
+    budgets.add_argument("--budget-bytes", type=types.positive(float), metavar="N", help="parameters and activations")
     budgets.add_argument("--batch-size", type=int, metavar="B", help="of the budget (default: the first measured)")
     return parser.parse_args(argv)
-
-
-def _width(text: str) -> float:
-    try:
-        return float(widths.exact_width(text))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def _positive(kind):
-    def parse(text: str):
-        number = kind(text)
-        if not number > 0:
-            raise argparse.ArgumentTypeError(f"must be above 0, got {text}")
-        return number
-
-    parse.__name__ = kind.__name__
-    return parse
 
 
 def run(arguments: argparse.Namespace) -> None:

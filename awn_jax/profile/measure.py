@@ -65,12 +65,12 @@ def measure(
     return tuple(rows), switch
 
 
-def _call(programs: Programs, images: jax.Array, width: float) -> Callable[[], None]:
+def _call(programs: Programs, images: jax.Array, width: float) -> Callable[[], object]:
     return lambda: programs(images, width).block_until_ready()
 
 
 def _rounds(
-    calls: Mapping[float, Callable[[], None]], seconds: float, least: int = 5
+    calls: Mapping[float, Callable[[], object]], seconds: float, least: int = 5
 ) -> tuple[dict[float, list[float]], dict[float, list[float]]]:
     """Times of each call right after another width's, and right after its own."""
     first: dict[float, list[float]] = {width: [] for width in calls}
@@ -88,7 +88,8 @@ def _rounds(
 
 
 def _latency(times: Sequence[float]) -> Latency:
-    return Latency(*(1e3 * float(np.percentile(times, q)) for q in (50, 95)), len(times))
+    median, high = (1e3 * float(np.percentile(times, q)) for q in (50, 95))
+    return Latency(median, high, len(times))
 
 
 def describe_device() -> str:
