@@ -46,14 +46,14 @@ def run(sizes: Sizes, report: Report, seconds: float) -> tuple[bool, list[dict[s
     """Goes through the phases, the most important first; returns whether all numbers were right, and the ratios."""
     deadline = Deadline(seconds)
     peak = phases.ceilings(sizes, report)
-    expected, ok = phases.correctness(sizes, report)
+    expected, ok, others = phases.correctness(sizes, report, deadline)
     if not ok:
         print("Stopping: numbers are wrong, so times would mean nothing.", flush=True)
         return False, []
     tiles = phases.tile_search(sizes, report, expected, Deadline(min(sizes.search_seconds, deadline.left)))
     rows = phases.speed(sizes.key, "key", sizes, report, tiles, peak, deadline)
     phases.training(sizes, report, tiles, deadline)
-    rows += phases.speed(sizes.other, "other", sizes, report, tiles, peak, deadline)
+    rows += phases.speed(others, "other", sizes, report, tiles, peak, deadline)
     print(f"{deadline.left:.0f} of {seconds:.0f} s left", flush=True)
     return True, rows
 

@@ -73,11 +73,17 @@ def relative_error(name: str, result: Array, expected: Exact, layer: Layer) -> f
 
 def _conv(x: Array, w: Array, layer: Layer) -> Array:
     w = reference.masked(w, layer.visible)
-    (_, height, width, _), pad, stride = layer.y_shape, layer.padding, layer.stride
+    (batch, height, width, _), pad, stride = layer.y_shape, layer.padding, layer.stride
     padded = jnp.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
-    y = jnp.zeros(layer.y_shape, jnp.float32)
-    for i, j in np.ndindex(layer.kernel, layer.kernel):
-        rows = slice(i, i + stride * (height - 1) + 1, stride)
-        columns = slice(j, j + stride * (width - 1) + 1, stride)
-        y += jnp.einsum("bhwc,ck->bhwk", padded[:, rows, columns], w[i, j], precision=jax.lax.Precision.HIGHEST)
-    return y
+    window = (batch, stride * (height - 1) + 1, stride * (width - 1) + 1, layer.in_channels)
+
+    # One product for all taps, since a GPU's compiler tries out algorithms for each that it meets.
+    @jax.checkpoint
+    def add(y: Array, tap: tuple[Array, Array]) -> tuple[Array, None]:
+        place, weights = tap
+        moved = jax.lax.dynamic_slice(padded, (0, place[0], place[1], 0), window)[:, ::stride, ::stride]
+        return y + jnp.einsum("bhwc,ck->bhwk", moved, weights, precision=jax.lax.Precision.HIGHEST), None
+
+    places = jnp.asarray(list(np.ndindex(layer.kernel, layer.kernel)))
+    taps = w.reshape(-1, layer.in_channels, layer.out_channels)
+    return jax.lax.scan(add, jnp.zeros(layer.y_shape, jnp.float32), (places, taps))[0]
