@@ -69,7 +69,7 @@ def main(argv: list[str]) -> None:
     plan = experiment.make_plan(config, model)
     feed = experiment.make_feed(config, images, mesh, on_device=False if MULTIHOST.value else None)
     train_steps = training.make_train_steps(
-        training.split(model)[0],
+        model,
         optimizer,
         training.OBJECTIVES[config.widths.how],
         plan,

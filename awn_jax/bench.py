@@ -53,8 +53,7 @@ def _step(config, model, images, mesh, how, plan) -> Callable[[], None]:
     optimizer, _ = experiment.make_optimizer(config, 1000)
     feed = experiment.make_feed(config, images, mesh)
     preparation = experiment.preparation(config)
-    graphdef = training.split(model)[0]
-    train = training.make_train_steps(graphdef, optimizer, training.OBJECTIVES[how], plan, preparation, feed)
+    train = training.make_train_steps(model, optimizer, training.OBJECTIVES[how], plan, preparation, feed)
     state = data.replicate(training.init_state(model, optimizer, 0), mesh)
     rows = feed.steps(0, 1)
 

@@ -9,7 +9,7 @@ from jax.sharding import AxisType
 
 from awn_jax import LeNet3C1L, data, widths
 from awn_jax.models import axes
-from awn_jax.training import OBJECTIVES, init_state, make_train_steps, optim, plan, split
+from awn_jax.training import OBJECTIVES, init_state, make_train_steps, optim, plan
 
 STEPS = 6
 
@@ -22,7 +22,7 @@ def run(digits, devices, how="nested", chunk=1, on_device=True):
     )
     feed = data.make_feed(digits, mesh, seed=0, batch_size=16, on_device=on_device)
     steps = make_train_steps(
-        split(model)[0],
+        model,
         optimizer,
         OBJECTIVES[how],
         plan.random(axes(model), 0.25, 4),

@@ -3,7 +3,6 @@
 import abc
 from collections.abc import Sequence
 
-import jax
 from flax import nnx
 from jaxtyping import Array, Float
 
@@ -57,11 +56,11 @@ def axes(model: nnx.Module) -> tuple[widths.Axis, ...]:
     return tuple(found)
 
 
+def widest(model: nnx.Module) -> int:
+    """The number of channels of a model's widest axis."""
+    return max((axis.channels for axis in axes(model)), default=0)
+
+
 def distinct_widths(model: nnx.Module, minimum: widths.Width = 0.25) -> tuple[float, ...]:
     """One width for each distinct sub-network of a model in [minimum, 1], see `widths.distinct_widths`."""
     return widths.distinct_widths(axes(model), minimum)
-
-
-def image_shape(model: AnyWidthClassifier, batch: int, height: int, width: int, planes: int) -> jax.ShapeDtypeStruct:
-    """The shape of a batch of images, of the type of the model's weights."""
-    return jax.ShapeDtypeStruct((batch, height, width, planes), model.head.kernel.dtype)

@@ -13,6 +13,7 @@ from jaxtyping import Array
 
 from awn_jax import platform
 from awn_jax.data import Feed, Preparation
+from awn_jax.models import widest
 from awn_jax.training.objectives import Objective
 from awn_jax.training.plan import WidthPlan
 
@@ -61,7 +62,7 @@ def init_state(model: nnx.Module, optimizer: optax.GradientTransformation, seed:
 
 
 def make_train_steps(
-    graphdef: nnx.GraphDef,
+    model: nnx.Module,
     optimizer: optax.GradientTransformation,
     objective: Objective,
     plan: WidthPlan,
@@ -73,10 +74,20 @@ def make_train_steps(
     The batch axis is sharded over the mesh of `feed`, the state is replicated; the compiler adds up gradients and batch-norm
     statistics over all devices, so that the global batch alone matters, not how many devices hold it.
 
+    Args:
+        model: the network; its weights are not used.
+        optimizer: of optax.
+        objective: one of `OBJECTIVES`.
+        plan: the widths that a step learns from.
+        preparation: normalisation and augmentation.
+        feed: the batches.
+
     Returns:
         `(state, feed.constants, feed.steps(…)) -> (state, metrics)`; each metric has one value for each step. The state
         that is passed in is given up. `finite` tells whether loss and parameters are.
     """
+
+    graphdef = split(model)[0]
 
     def one_step(constants: Any, state: TrainState, row: Any) -> tuple[TrainState, Metrics]:
         width_key, image_key = jax.random.split(jax.random.fold_in(state.key, state.step))
@@ -103,4 +114,4 @@ def make_train_steps(
             metrics.append(values)
         return state, jax.tree.map(lambda *values: jnp.stack(values), *metrics)
 
-    return jax.jit(many_steps, donate_argnums=0, compiler_options=platform.compiler_options())
+    return jax.jit(many_steps, donate_argnums=0, compiler_options=platform.compiler_options(widest(model)))
