@@ -94,6 +94,7 @@ def test_programs_answer_like_the_model_and_switching_compiles_nothing(model):
     programs = Programs(model, (0.5, 1.0), SIZE, (1, 3))
     images = jax.random.normal(jax.random.key(0), (3, *SIZE))
     expected = jax.jit(lambda x: [model(x, width) for width in (0.5, 1.0)])(images)
+    expected = [np.asarray(logits) for logits in expected]
     one = images[:1]
     with jax.no_tracing():
         for _ in range(2):
@@ -118,7 +119,8 @@ def test_command_measures_saves_and_answers(trained_run, repository):
     measured = profile.load(trained_run)
     assert [row.width for row in measured.rows] == [0.25, 1.0]
     narrow, wide = measured.rows
-    whole = LeNet3C1L((28, 28, 1), 10, channels=8, rngs=nnx.Rngs(0))
+    channels = json.loads((trained_run / "config.json").read_text())["model"]["channels"]
+    whole = LeNet3C1L((28, 28, 1), 10, channels=channels, rngs=nnx.Rngs(0))
     assert (wide.params, wide.macs) == inspection.cost(whole, (28, 28, 1), 1)
     assert narrow.activation_bytes[4] < wide.activation_bytes[4]
     for latency in (*narrow.latency.values(), *wide.latency.values()):

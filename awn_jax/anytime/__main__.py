@@ -57,16 +57,15 @@ def run(arguments: argparse.Namespace) -> None:
         "confidence": [dataclasses.asdict(point) for point in confident],
     }
     if arguments.rounds > 0:
-        seconds = timing.compare(
+        seconds, processors = timing.compare(
             model, (height, breadth, planes), ladder, arguments.batch_size, rounds=arguments.rounds
         )
-        content["seconds"] = {"batch_size": arguments.batch_size, **seconds}
-        ladder_ratio, restart_ratio = (seconds[name] / seconds["full"] for name in ("ladder", "restart"))
-        restart_macs = sum(macs) / macs[-1]
-        print(
-            f"batch of {arguments.batch_size}: one pass {1e3 * seconds['full']:.2f} ms; ladder {ladder_ratio:.2f} times "
-            f"that (multiply-accumulates 1.00 times); starting again {restart_ratio:.2f} times ({restart_macs:.2f} times)"
-        )
+        content["timing"] = {"batch_size": arguments.batch_size, "wall": seconds, "processors": processors}
+        print(f"batch of {arguments.batch_size}: one pass at width {ladder[-1]:g} takes {1e3 * seconds['full']:.2f} ms")
+        print(f"{'times that':>10}  {'MACs':>5}  {'clock':>5}  {'processors':>10}")
+        for name, work in (("ladder", 1.0), ("restart", sum(macs) / macs[-1])):
+            ratios = [times[name] / times["full"] for times in (seconds, processors)]
+            print(f"{name:>10}  {work:5.2f}  {ratios[0]:5.2f}  {ratios[1]:10.2f}")
     (workdir / "anytime.json").write_text(json.dumps(content, indent=2) + "\n")
     policy.plot(static, confident, workdir / "anytime.png")
     print(f"wrote {workdir}/anytime.json, anytime.png")

@@ -70,9 +70,9 @@ class Profile:
     def best_width(
         self,
         *,
-        ms: float | None = None,
-        macs: float | None = None,
-        bytes: float | None = None,
+        ms: float | int | None = None,
+        macs: float | int | None = None,
+        bytes: float | int | None = None,
         batch_size: int | None = None,
     ) -> float:
         """The most accurate width within a budget; of equally accurate ones, the one with the fewest operations.
@@ -156,9 +156,9 @@ def _parsed(raw: dict[str, Any]) -> dict[str, Any]:
 def best_width(
     workdir: pathlib.Path | str,
     *,
-    ms: float | None = None,
-    macs: float | None = None,
-    bytes: float | None = None,
+    ms: float | int | None = None,
+    macs: float | int | None = None,
+    bytes: float | int | None = None,
     batch_size: int | None = None,
 ) -> float:
     """`Profile.best_width` of the profile saved in a workdir."""

@@ -1,0 +1,31 @@
+"""The examples of docs/using.md run, on a small trained network."""
+
+import re
+import shutil
+
+import numpy as np
+import pytest
+
+pytest.importorskip("safetensors")
+
+
+def test_examples_run(trained_run, repository, tmp_path, monkeypatch):
+    shutil.copytree(trained_run, tmp_path / "runs" / "demo")
+    monkeypatch.chdir(tmp_path)
+    profiled = tmp_path / "runs" / "demo" / "profile.json"
+    profiled.unlink(missing_ok=True)
+    text = (repository / "docs" / "using.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert len(blocks) == 6
+    scope: dict = {}
+    for block in blocks:
+        if "best_width" in block:
+            from awn_jax.profile import Latency, Profile, Row, save
+
+            row = Row(0.5, 1, 1000, 0.9, {1: 1}, {1: Latency(1.0, 1.0, 1)})
+            save(Profile("", "", 0, (1,), {1: 0.0}, (row,)), tmp_path / "runs" / "demo")
+        exec(compile(block, "using.md", "exec"), scope)
+    model, images = scope["model"], scope["images"]
+    np.testing.assert_allclose(scope["logits"], model(images[:100], 0.25), rtol=1e-4, atol=1e-4)
+    assert scope["width"] == 0.5
+    assert scope["in_time"].logits.shape == scope["sure"].logits.shape == (8, 10)
