@@ -27,5 +27,6 @@ def test_examples_run(trained_run, repository, tmp_path, monkeypatch):
         exec(compile(block, "using.md", "exec"), scope)
     model, images = scope["model"], scope["images"]
     np.testing.assert_allclose(scope["logits"], model(images[:100], 0.25), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(scope["half"].call(images[:100]), model(images[:100], 0.5), rtol=1e-4, atol=1e-4)
     assert scope["width"] == 0.5
-    assert scope["in_time"].logits.shape == scope["sure"].logits.shape == (8, 10)
+    assert scope["in_time"].logits.shape == scope["sure"].logits.shape == (4, 10)
