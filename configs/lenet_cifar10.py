@@ -1,6 +1,6 @@
 """LeNet-3C1L on CIFAR-10.
 
-Source: Any-Width Networks (Vu et al. 2020) and Table 2: AUC 71.12 % at four fixed widths, 73.75 % with random
+Source: Any-Width Networks (Vu et al. 2020), Table 2: AUC 71.12 % at four fixed widths, 73.75 % with random
 sampling. Here every width is trained, nested.
 
     python train.py --config=configs/lenet_cifar10.py

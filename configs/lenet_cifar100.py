@@ -1,6 +1,6 @@
 """LeNet-3C1L on CIFAR-100.
 
-Source: Any-Width Networks (Vu et al. 2020) and Table 2: AUC 42.69 % at four fixed widths, 43.65 % with random
+Source: Any-Width Networks (Vu et al. 2020), Table 2: AUC 42.69 % at four fixed widths, 43.65 % with random
 sampling. Here every width is trained, nested.
 
     python train.py --config=configs/lenet_cifar100.py
