@@ -16,7 +16,7 @@ demo: $(VENV)/run.stamp
 	@echo "  docs/your_own.md                                                     # make your own network any-width"
 
 test: $(VENV)/dev.stamp
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile
 
 # The GPU kernels in interpret mode: needs Python 3.12 or newer, says so where there is none. Its own environment, .venv-gpu.
 test-kernels:

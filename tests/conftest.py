@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -80,9 +81,9 @@ def training(train_command, run, tmp_path_factory) -> tuple[pathlib.Path, subpro
 
 
 @pytest.fixture(scope="session")
-def trained_run(training) -> pathlib.Path:
-    """The workdir of a small trained network."""
-    return training[0]
+def trained_run(training, tmp_path_factory) -> pathlib.Path:
+    """The workdir of a small trained network, which commands may write into: a copy."""
+    return pathlib.Path(shutil.copytree(training[0], tmp_path_factory.mktemp("copy") / "trained"))
 
 
 @pytest.fixture
