@@ -7,17 +7,13 @@ import pathlib
 import jax
 
 
-def compiler_options(channels: int = 0) -> dict[str, str]:
+def compiler_options() -> dict[str, str]:
     """Options for `jax.jit` on the default backend.
 
-    On a CPU, XLA hands convolutions to a library that takes three to seven times as long as the code it writes itself where
-    there are few channels (JAX 0.10.2); this keeps it from doing so below 128, from where the library is as fast or faster.
-
-    Args:
-        channels: of the program's widest layer.
+    On a CPU, XLA hands convolutions to a library that takes three to seven times as long for narrow layers as the code it
+    writes itself, and is no faster for wide ones (JAX 0.10.2, up to 512 channels); this keeps it from doing so.
     """
-    narrow_on_cpu = jax.default_backend() == "cpu" and channels < 128
-    return {"xla_cpu_experimental_ynn_fusion_type": ""} if narrow_on_cpu else {}
+    return {"xla_cpu_experimental_ynn_fusion_type": ""} if jax.default_backend() == "cpu" else {}
 
 
 def runs_loops_well() -> bool:

@@ -24,7 +24,7 @@ def staircase_config(product: Product, w_shape: tuple[int, ...], visible: Visibl
     Returns:
       The fastest configuration measured on a CPU for such shapes.
     """
-    kh, kw, in_channels, out_channels = w_shape
+    kh, _kw, in_channels, out_channels = w_shape
     if product == "forward" and visible[-1] == in_channels == 1:
         return StaircaseConfig(method="taps")
     if product == "weight_gradient" and in_channels <= 4:
@@ -32,10 +32,24 @@ def staircase_config(product: Product, w_shape: tuple[int, ...], visible: Visibl
     by_rows = product == "input_gradient" and kh > 1 and in_channels < 64
     blocks = 1
     if not staircase.is_dense(visible, in_channels):
-        narrowest = 64 if product == "weight_gradient" or kh * kw == 1 else 20 if by_rows else 32
-        most = 4 if product == "weight_gradient" else 8
-        blocks = max(1, min(most, in_channels // narrowest, out_channels // narrowest))
+        blocks = max(1, min(in_channels, out_channels) // _narrowest_block(product, w_shape, by_rows))
+        blocks = min(blocks, _most_blocks(product, w_shape))
     return StaircaseConfig(blocks, "rows" if by_rows else "convolution")
+
+
+def _narrowest_block(product: Product, w_shape: tuple[int, ...], by_rows: bool) -> int:
+    if by_rows:
+        return 20
+    if product == "weight_gradient" or w_shape[:2] == (1, 1):
+        return 64
+    # XLA's convolution library runs narrower ones on one core.
+    return 128
+
+
+def _most_blocks(product: Product, w_shape: tuple[int, ...]) -> int:
+    if product != "weight_gradient":
+        return 8
+    return 2 if w_shape[:2] != (1, 1) and min(w_shape[2:]) >= 512 else 4
 
 
 def tpu_config(y_shape: tuple[int, ...], w_shape: tuple[int, ...], strides: Strides, dtype: DTypeLike) -> TpuConfig:

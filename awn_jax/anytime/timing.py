@@ -11,7 +11,7 @@ from flax import nnx
 
 from awn_jax import platform
 from awn_jax.anytime import network
-from awn_jax.models import AnyWidthClassifier, widest
+from awn_jax.models import AnyWidthClassifier
 
 
 def compare(
@@ -50,7 +50,7 @@ def compare(
             model.eval()
             return model(images, width)
 
-        return jax.jit(run, compiler_options=platform.compiler_options(widest(model)))
+        return jax.jit(run, compiler_options=platform.compiler_options())
 
     passes = [direct(width) for width in ladder]
 

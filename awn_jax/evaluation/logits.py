@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from awn_jax import platform
 from awn_jax.data import ImageSet, Preparation
-from awn_jax.models import AnyWidthClassifier, widest
+from awn_jax.models import AnyWidthClassifier
 
 
 def logits_at(
@@ -43,7 +43,7 @@ def logits_at(
         model.eval()
         return model.logits_at(preparation.normalised(images), at)
 
-    run = jax.jit(run, compiler_options=platform.compiler_options(widest(model)))
+    run = jax.jit(run, compiler_options=platform.compiler_options())
     batch_size = min(batch_size, len(data))
     starts = tqdm.trange(0, len(data), batch_size, desc="logits", leave=False, disable=None if progress else True)
     # The last batch is filled up, so that one program serves all.

@@ -19,7 +19,7 @@ from jaxtyping import Array, Bool, Float, Int, Num
 from awn_jax import inspection, platform
 from awn_jax import widths as width_arithmetic
 from awn_jax.data import BATCH_AXIS, ImageSet, Preparation, replicate
-from awn_jax.models import AnyWidthClassifier, axes, distinct_widths, widest
+from awn_jax.models import AnyWidthClassifier, axes, distinct_widths
 
 Scores = tuple[Float[Array, " N"], Float[Array, " N"]]
 
@@ -117,7 +117,7 @@ def make_scorer(
         correct = (logits.argmax(-1) == labels) & counted
         return correct.sum(-1).astype(jnp.float32), jnp.where(counted, losses, 0).sum(-1)
 
-    return jax.jit(score, compiler_options=platform.compiler_options(widest(model)))
+    return jax.jit(score, compiler_options=platform.compiler_options())
 
 
 def sweep(

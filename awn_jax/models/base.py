@@ -56,11 +56,6 @@ def axes(model: nnx.Module) -> tuple[widths.Axis, ...]:
     return tuple(found)
 
 
-def widest(model: nnx.Module) -> int:
-    """The number of channels of a model's widest axis."""
-    return max((axis.channels for axis in axes(model)), default=0)
-
-
 def distinct_widths(model: nnx.Module, minimum: widths.Width = 0.25) -> tuple[float, ...]:
     """One width for each distinct sub-network of a model in [minimum, 1], see `widths.distinct_widths`."""
     return widths.distinct_widths(axes(model), minimum)

@@ -13,7 +13,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from awn_jax import platform, widths
-from awn_jax.models import AnyWidthClassifier, widest
+from awn_jax.models import AnyWidthClassifier
 
 
 class Programs:
@@ -62,7 +62,7 @@ class Programs:
                     model.eval()
                     return model(x, width)
 
-                run = jax.jit(run, compiler_options=platform.compiler_options(widest(model)))
+                run = jax.jit(run, compiler_options=platform.compiler_options())
                 self._programs[float(width), batch] = run.lower(images).compile()
 
     def __call__(self, x: Float[Array, "B H W P"], width: widths.Width) -> Float[Array, "B classes"]:

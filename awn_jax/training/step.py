@@ -13,7 +13,6 @@ from jaxtyping import Array
 
 from awn_jax import platform
 from awn_jax.data import Feed, Preparation
-from awn_jax.models import widest
 from awn_jax.training.objectives import Objective
 from awn_jax.training.plan import WidthPlan
 
@@ -114,4 +113,4 @@ def make_train_steps(
             metrics.append(values)
         return state, jax.tree.map(lambda *values: jnp.stack(values), *metrics)
 
-    return jax.jit(many_steps, donate_argnums=0, compiler_options=platform.compiler_options(widest(model)))
+    return jax.jit(many_steps, donate_argnums=0, compiler_options=platform.compiler_options())
