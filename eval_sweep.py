@@ -9,7 +9,6 @@ Writes sweep.json, sweep.csv and sweep.png into each workdir; with several, also
 import argparse
 import logging
 import pathlib
-import sys
 
 from awn_jax import config as configs
 from awn_jax import data, evaluation, experiment, platform, profile
@@ -111,7 +110,7 @@ def main() -> None:
     try:
         sweeps = {str(workdir): sweep_workdir(workdir, arguments) for workdir in arguments.workdir}
     except (configs.ConfigError, data.DataError, checkpoints.CheckpointError) as error:
-        sys.exit(f"error: {error}")
+        platform.fail(error)
     if len(sweeps) > 1:
         report.plot(sweeps, arguments.plot)
         print(f"wrote {arguments.plot}")

@@ -193,7 +193,7 @@ def run() -> None:
     try:
         app.run(main, flags_parser=parse_flags)
     except (configs.ConfigError, data.DataError, checkpoints.CheckpointError, training.NonFiniteError) as error:
-        sys.exit(f"error: {error}")
+        platform.fail(error)
 
 
 if __name__ == "__main__":

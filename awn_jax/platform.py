@@ -3,6 +3,8 @@
 import ctypes
 import os
 import pathlib
+import sys
+from typing import NoReturn
 
 import jax
 
@@ -50,3 +52,14 @@ def keep_freed_memory() -> None:
         return
     for option, value in settings.items():
         mallopt(option, value)
+
+
+def fail(error: Exception) -> NoReturn:
+    """Ends the process with one line on what went wrong.
+
+    At once: reads of a checkpoint that are still under way when one has failed would say so, at length, while Python ends.
+    """
+    sys.stdout.flush()
+    sys.stderr.write(f"error: {error}\n")
+    sys.stderr.flush()
+    os._exit(1)
