@@ -12,7 +12,6 @@ import dataclasses
 import json
 import logging
 import pathlib
-import sys
 
 from awn_jax import arguments as types
 from awn_jax import config as configs
@@ -79,7 +78,7 @@ def main() -> None:
     try:
         run(arguments)
     except (configs.ConfigError, data.DataError, checkpoints.CheckpointError) as error:
-        sys.exit(f"error: {error}")
+        platform.fail(error)
 
 
 if __name__ == "__main__":

@@ -94,7 +94,7 @@ def evenly_spaced_mean(
 
 
 def make_scorer(
-    model: AnyWidthClassifier, at: Sequence[float], preparation: Preparation, *, nested: bool = True
+    model: AnyWidthClassifier, at: Sequence[float], preparation: Preparation
 ) -> Callable[[Any, Num[Array, "B H W P"], Int[Array, " B"], Bool[Array, " B"]], Scores]:
     """Compiles the function that scores a batch at all widths.
 
@@ -102,7 +102,6 @@ def make_scorer(
         model: in inference mode.
         at: ascending widths.
         preparation: of the images.
-        nested: one pass for all widths; False runs one pass for each, which needs no prefix property.
 
     Returns:
         `(state, images, labels, counted) -> (correct, loss)`, sums over the images that count, for each width.
@@ -112,7 +111,7 @@ def make_scorer(
     def score(state: Any, images: Array, labels: Array, counted: Array) -> Scores:
         model = nnx.merge(graphdef, state)
         x = preparation.normalised(images)
-        logits = model.logits_at(x, at) if nested else jnp.stack([model(x, width) for width in at])
+        logits = model.logits_at(x, at)
         losses = optax.softmax_cross_entropy_with_integer_labels(logits, jnp.broadcast_to(labels, logits.shape[:-1]))
         correct = (logits.argmax(-1) == labels) & counted
         return correct.sum(-1).astype(jnp.float32), jnp.where(counted, losses, 0).sum(-1)

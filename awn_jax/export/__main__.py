@@ -10,7 +10,6 @@ read back and compared with the trained network on the test images before the co
 import argparse
 import logging
 import pathlib
-import sys
 
 import jax.numpy as jnp
 import numpy as np
@@ -89,7 +88,7 @@ def main() -> None:
     try:
         run(arguments)
     except (export.ExportError, configs.ConfigError, data.DataError, checkpoints.CheckpointError, OSError) as error:
-        sys.exit(f"error: {error}")
+        platform.fail(error)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ import argparse
 import csv
 import logging
 import pathlib
-import sys
 
 import jax
 
@@ -90,7 +89,7 @@ def main() -> None:
     try:
         run(arguments)
     except (profile.ProfileError, configs.ConfigError, data.DataError, checkpoints.CheckpointError) as error:
-        sys.exit(f"error: {error}")
+        platform.fail(error)
 
 
 if __name__ == "__main__":
