@@ -10,12 +10,13 @@ import argparse
 import logging
 import pathlib
 
+from awn_jax import arguments as types
 from awn_jax import config as configs
 from awn_jax import data, evaluation, experiment, platform, profile
 from awn_jax.evaluation import html, report
 from awn_jax.evaluation.logits import logits_at
 from awn_jax.models import AnyWidthClassifier
-from awn_jax.training import checkpoints
+from awn_jax.training import calibration, checkpoints
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -28,6 +29,13 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         "--split", default="test", help="test, train, or a split of the image set's own (default: test)"
     )
     parser.add_argument("--widths", nargs="+", type=float, metavar="W", help="these widths only, instead of all")
+    parser.add_argument(
+        "--calibrated",
+        nargs="+",
+        type=types.width,
+        metavar="W",
+        help="for a US-Net: with the batch-norm statistics of these widths only (default: those that the run computed)",
+    )
     parser.add_argument("--alpha-min", type=float, metavar="W", help="narrowest width (default: the run's)")
     parser.add_argument("--batch-size", type=int, default=1000, help="images at a time (default: 1000)")
     parser.add_argument(
@@ -48,6 +56,10 @@ def sweep_workdir(workdir: pathlib.Path, arguments: argparse.Namespace) -> evalu
     images = experiment.load_data(config, arguments.split)
     mesh = data.data_mesh()
     model, step = experiment.restore(config, workdir, images, mesh)
+    if arguments.calibrated or not calibration.calibrated(model):
+        print(f"── {workdir}: batch-norm statistics of step {step} from the training images")
+        training_images = experiment.load_data(config, "train")
+        experiment.calibrate(config, model, training_images, mesh, arguments.calibrated)
     with configs.blaming("widths"):
         result = evaluation.sweep(
             model,

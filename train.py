@@ -6,6 +6,7 @@ The workdir holds `config.json`, `metrics.jsonl`, checkpoints and the final swee
 cut off, and ends where it would have ended.
 """
 
+import dataclasses
 import itertools
 import pathlib
 import sys
@@ -19,10 +20,13 @@ from ml_collections import config_flags
 from awn_jax import config as configs
 from awn_jax import data, evaluation, experiment, platform, training
 from awn_jax.evaluation import report
-from awn_jax.training import checkpoints, interrupts, progress
+from awn_jax.training import calibration, checkpoints, interrupts, progress
 
 CONFIG = config_flags.DEFINE_config_file(
-    "config", None, "Experiment, a file of configs/; --config.train.epochs=3 and the like change its fields."
+    "config",
+    None,
+    "Experiment, a file of configs/, with :METHOD for one of awn_jax/methods.py; --config.train.epochs=3 and "
+    "the like change its fields.",
 )
 WORKDIR = flags.DEFINE_string(
     "workdir", None, "Folder for checkpoints, metrics and the sweep; runs/<config> if not given."
@@ -40,7 +44,7 @@ def main(argv: list[str]) -> None:
         raise configs.ConfigError(f"unknown argument {argv[1]!r}; fields are set as --config.train.epochs=3")
     if CONFIG.value is None:
         raise configs.ConfigError("--config must name an experiment, such as configs/lenet_fmnist.py")
-    filename = existing_config(sys.argv)
+    filename, method = existing_config(sys.argv)
     started = time.monotonic()
     logging.set_verbosity(logging.WARNING)
     if MULTIHOST.value:
@@ -52,7 +56,7 @@ def main(argv: list[str]) -> None:
 
     # ── what to do
     config = configs.parse(CONFIG.value)
-    name = filename.stem
+    name = "_".join(filter(None, (filename.stem, method)))
     workdir = pathlib.Path(WORKDIR.value or pathlib.Path("runs") / name)
     workdir.mkdir(parents=True, exist_ok=True)
     saved = workdir / "config.json"
@@ -130,20 +134,27 @@ def main(argv: list[str]) -> None:
                     }
                 )
                 logged_at, logged_step = now, step
-            if time.monotonic() >= checkpoint_due:
+            if step < steps and time.monotonic() >= checkpoint_due:
                 store.save(state)
                 checkpoint_due = time.monotonic() + 60 * config.train.checkpoint_minutes
     bar.close()
-    store.save(state, wait=True)
-    store.close()
-    if stop.caught:
+    if step < steps:
+        store.save(state, wait=True)
+        store.close()
         say(f"{stop.caught}: saved step {step} of {steps} in {workdir}; the same command goes on from there")
         return
+    say(f"trained in {time.monotonic() - started:.0f} s (this run)")
+    model = training.merge(model, state)
+    if not calibration.calibrated(model):
+        say("computing batch-norm statistics from the training images, width by width")
+        experiment.calibrate(config, model, images, mesh)
+        state = dataclasses.replace(state, stats=data.replicate(training.split(model)[2], mesh))
+    store.save(state, wait=True)
+    store.close()
 
     # ── every width
-    say(f"trained in {time.monotonic() - started:.0f} s (this run); sweeping the test images")
+    say("sweeping the test images")
     del feed, images
-    model = training.merge(model, state)
     result = evaluation.sweep(
         model,
         experiment.load_data(config, "test"),
@@ -165,14 +176,15 @@ def experiments() -> list[str]:
     return sorted(f"configs/{file.name}" for file in (pathlib.Path(__file__).parent / "configs").glob("*.py"))
 
 
-def existing_config(arguments: list[str]) -> pathlib.Path:
-    """The config file that the command line asks for."""
+def existing_config(arguments: list[str]) -> tuple[pathlib.Path, str]:
+    """The config file that the command line asks for, and the method after its colon, or nothing."""
     given = [a.split("=", 1)[1] for a in arguments if a.startswith(("--config=", "-config="))]
     given += [b for a, b in itertools.pairwise(arguments) if a in ("--config", "-config")]
-    filename = pathlib.Path(given[-1] if given else "")
+    path, _, method = (given[-1] if given else "").partition(":")
+    filename = pathlib.Path(path)
     if not filename.is_file():
         raise configs.ConfigError(f"--config must be a file, got {filename}; there are {', '.join(experiments())}")
-    return filename
+    return filename, method
 
 
 def parse_flags(arguments: list[str]) -> list[str]:

@@ -40,7 +40,8 @@ class DataConfig:
     Attributes:
         name: `digits`, `npz:PATH` or a TFDS name, see `data.load`.
         mean, std: of each plane, where white is 1.
-        augment: `none` or `crop_flip`.
+        augment: `none`, or `crop_flip`: a random shift and a random horizontal flip.
+        shift: of `crop_flip`, up to so many pixels each way.
         data_dir: of TFDS; empty for its default.
         train_split, test_split: names of the splits.
     """
@@ -49,6 +50,7 @@ class DataConfig:
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = (1.0,)
     augment: Literal["none", "crop_flip"] = "none"
+    shift: int = 4
     data_dir: str = ""
     train_split: str = "train"
     test_split: str = "test"
@@ -58,6 +60,7 @@ class DataConfig:
         _require(
             len(self.mean) == len(self.std), f"data.mean and data.std must be equally long, got {self.mean}, {self.std}"
         )
+        _require(self.shift >= 0, f"data.shift must be 0 or more, got {self.shift}")
         _require(all(s > 0 for s in self.std), f"data.std must be above 0, got {self.std}")
 
 
@@ -67,6 +70,8 @@ class ModelConfig:
 
     Attributes:
         name: `lenet_3c1l`.
+        conv: `triangular`, or `ordinary` for the rivals.
+        norm: `shared` by all widths, `switchable` (one for each of `widths.fixed`) or `calibrated` after training.
         channels: of each layer at full width.
         group: channels born together.
         fan_in: what the initial scale of a channel counts: all inputs (`full`) or those that it may read (`visible`).
@@ -74,6 +79,8 @@ class ModelConfig:
     """
 
     name: Literal["lenet_3c1l"] = "lenet_3c1l"
+    conv: Literal["triangular", "ordinary"] = "triangular"
+    norm: Literal["shared", "switchable", "calibrated"] = "shared"
     channels: int = 45
     group: int = 1
     fan_in: Literal["full", "visible"] = "full"
@@ -90,12 +97,18 @@ class WidthsConfig:
 
     Attributes:
         train: `all` distinct widths, the `fixed` ones, or `random`: the ends of [minimum, 1] and `passes − 2` draws.
-        how: `nested` (one pass for all) or `sequential` (one for each, the paper's Algorithm 1).
+        how: `nested` (one pass for all; needs triangular layers and a shared norm) or `sequential` (one for each, the
+            paper's Algorithm 1).
         minimum: α_min, for training and for the area under the curve.
         fixed: the widths of `fixed`.
         passes: of `random`.
-        total: sum of the weights of a step's cross-entropies; 0 for the plain sum. 4 keeps the paper's learning rates, which
-            go with the sum over four widths.
+        total: sum of the weights of a step's losses; 0 for the plain sum. 4 keeps the paper's learning rates, which go with
+            the sum over four widths.
+        ends: share of the total that the narrowest and the widest width get each, before the rest is spread evenly over all;
+            not for `random`, which always has them.
+        distillation: share of each narrower width's loss that is taken with the soft predictions of the widest.
+        calibrate: for norms that need it, at how many evenly spaced widths statistics are computed after training; 0 for
+            every distinct sub-network.
     """
 
     train: Literal["all", "fixed", "random"] = "all"
@@ -104,6 +117,9 @@ class WidthsConfig:
     fixed: tuple[float, ...] = (0.25, 0.5, 0.75, 1.0)
     passes: int = 4
     total: float = 4.0
+    ends: float = 0.0
+    distillation: float = 0.0
+    calibrate: int = 0
 
     def __post_init__(self):
         try:
@@ -117,6 +133,12 @@ class WidthsConfig:
         )
         _require(self.passes >= 2, f"widths.passes must be at least 2, got {self.passes}")
         _require(self.total >= 0, f"widths.total must be 0 or more, got {self.total}")
+        _require(0 <= self.ends <= 0.5, f"widths.ends must be in [0, 0.5], got {self.ends}")
+        _require(
+            self.train != "random" or not self.ends, f"widths.ends must be 0 where widths are random, got {self.ends}"
+        )
+        _require(0 <= self.distillation <= 1, f"widths.distillation must be in [0, 1], got {self.distillation}")
+        _require(self.calibrate >= 0, f"widths.calibrate must be 0 or more, got {self.calibrate}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,10 +149,12 @@ class TrainConfig:
         epochs: passes over the training images.
         batch_size: over all devices.
         seed: of weights, order, augmentation and random widths.
+        optimizer: `sgd` or `adamw`.
         learning_rate: the first one.
         schedule: `step`, `linear` or `cosine`, see `training.optim.learning_rate`.
         decay_at, decay_factor: of `step`.
-        momentum: of SGD; weight_decay: added to the gradient of every parameter.
+        momentum: of SGD, or the first moment's of AdamW.
+        weight_decay: of every parameter; SGD adds it to the gradient, AdamW to the step.
         log_every: steps between two lines of metrics.
         checkpoint_minutes: time between two checkpoints; one is written at the end in any case.
         steps_per_dispatch: 0 for the platform's best.
@@ -139,6 +163,7 @@ class TrainConfig:
     epochs: float = 20.0
     batch_size: int = 128
     seed: int = 0
+    optimizer: Literal["sgd", "adamw"] = "sgd"
     learning_rate: float = 0.01
     schedule: Literal["step", "linear", "cosine"] = "step"
     decay_at: tuple[float, ...] = (0.5, 0.75)
@@ -177,6 +202,18 @@ class Config:
     model: ModelConfig = ModelConfig()
     widths: WidthsConfig = WidthsConfig()
     train: TrainConfig = TrainConfig()
+
+    def __post_init__(self):
+        model, widths = self.model, self.widths
+        _require(
+            widths.how == "sequential" or (model.conv, model.norm) == ("triangular", "shared"),
+            "widths.how must be 'sequential' unless model.conv is 'triangular' and model.norm is 'shared', got "
+            f"{widths.how!r} with {model.conv!r} and {model.norm!r}",
+        )
+        _require(
+            model.norm != "switchable" or widths.train == "fixed",
+            f"widths.train must be 'fixed' where model.norm is 'switchable', got {widths.train!r}",
+        )
 
 
 # May differ between a run and its continuation: they do not change the result.

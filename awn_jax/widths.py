@@ -108,6 +108,10 @@ class Axis:
             raise ValueError(f"factor must be at least 1, got {factor}")
         return Axis(tuple(b for b in self.births for _ in range(factor)), self.denominator)
 
+    def prefix(self, width: Width) -> "Axis":
+        """The axis of the channels that are active at a width, with the births that they have here."""
+        return Axis(self.births[: self.active(width)], self.denominator)
+
     @property
     def channels(self) -> int:
         return len(self.births)

@@ -4,12 +4,14 @@ Source: Any-Width Networks (Vu et al. 2020), Table 2: AUC 71.12 % at four fixed 
 sampling. Here every width is trained, nested.
 
     python train.py --config=configs/lenet_cifar10.py
+    python train.py --config=configs/lenet_cifar10.py:us_net      # another method, see awn_jax/methods.py
 """
 
 from awn_jax import config as configs
+from awn_jax import methods
 
 
-def get_config():
+def get_config(method="awn"):
     config = configs.default()
     config.data.name = "cifar10"
     config.data.mean = (0.4914, 0.4822, 0.4465)
@@ -17,4 +19,4 @@ def get_config():
     config.data.augment = "crop_flip"
     config.train.epochs = 100.0
     config.train.weight_decay = 5e-4
-    return config
+    return methods.apply(config, method)

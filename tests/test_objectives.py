@@ -9,7 +9,7 @@ from flax import nnx
 
 from awn_jax import LeNet3C1L, widths
 from awn_jax.models import axes
-from awn_jax.training import WidthPlan, nested, plan, sequential, split
+from awn_jax.training import nested, plan, sequential, split
 
 SMALL = (16, 16, 1)
 
@@ -27,6 +27,8 @@ PLANS = {
     "fixed": lambda model: plan.fixed((1.0, 0.75, 0.5, 0.25)),
     "all": lambda model: plan.every(axes(model), 0.25, total=4.0),
     "random": lambda model: plan.random(axes(model), 0.25, 5),
+    "ends and distillation": lambda model: plan.every(axes(model), 0.25, total=4.0, ends=0.2, distillation=0.5),
+    "random and distillation": lambda model: plan.random(axes(model), 0.25, 4, distillation=1.0),
 }
 
 
@@ -51,7 +53,7 @@ def test_a_narrow_widths_loss_does_not_touch_later_channels(digits):
     model = network(jnp.float32)
     images, labels = batch(digits, jnp.float32)
     graphdef, params, stats = split(model)
-    narrow = WidthPlan((0.5,))
+    narrow = plan.fixed((0.5,))
     for objective in (nested, sequential):
         gradient = objective(graphdef, params, stats, images, labels, narrow, jax.random.key(0)).gradient
         k = widths.Axis.of(6).active(0.5)

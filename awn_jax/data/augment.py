@@ -12,7 +12,6 @@ from jax import lax
 from jaxtyping import Array, Float, Num, PRNGKeyArray
 
 Augment = Literal["none", "crop_flip"]
-CROP_PADDING = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,12 +20,14 @@ class Preparation:
 
     Attributes:
         mean, std: of each plane, on a scale where white is 1.
-        augment: `none`, or `crop_flip`: 4 pixels of zeros around, a random crop, a random horizontal flip.
+        augment: `none`, or `crop_flip`: `shift` pixels of zeros around, a random crop, a random horizontal flip.
+        shift: in pixels.
     """
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
     augment: Augment = "none"
+    shift: int = 4
 
     def __post_init__(self):
         if len(self.mean) != len(self.std):
@@ -50,16 +51,16 @@ class Preparation:
     def for_training(self, key: PRNGKeyArray, images: Num[Array, "B H W P"]) -> Float[Array, "B H W P"]:
         """Normalised and augmented images."""
         if self.augment == "crop_flip":
-            images = crop_flip(key, images)
+            images = crop_flip(key, images, self.shift)
         return self.normalised(images)
 
 
-def crop_flip(key: PRNGKeyArray, images: Num[Array, "B H W P"]) -> Num[Array, "B H W P"]:
-    """Each image shifted by up to 4 pixels either way, zeros coming in, and mirrored half of the time."""
+def crop_flip(key: PRNGKeyArray, images: Num[Array, "B H W P"], shift: int = 4) -> Num[Array, "B H W P"]:
+    """Each image shifted by up to `shift` pixels either way, zeros coming in, and mirrored half of the time."""
     crop_key, flip_key = jax.random.split(key)
     batch, *size = images.shape
-    padded = jnp.pad(images, ((0, 0), (CROP_PADDING, CROP_PADDING), (CROP_PADDING, CROP_PADDING), (0, 0)))
-    corners = jax.random.randint(crop_key, (batch, 2), 0, 2 * CROP_PADDING + 1)
+    padded = jnp.pad(images, ((0, 0), (shift, shift), (shift, shift), (0, 0)))
+    corners = jax.random.randint(crop_key, (batch, 2), 0, 2 * shift + 1)
     cut = jax.vmap(lambda image, corner: lax.dynamic_slice(image, (corner[0], corner[1], 0), size))
     flipped = jax.random.bernoulli(flip_key, shape=(batch, 1, 1, 1))
     images = cut(padded, corners)

@@ -14,8 +14,8 @@ from jaxtyping import Array
 
 from awn_jax import widths
 from awn_jax.export.graph import ExportError, Graph, Step, evaluate
-from awn_jax.layers import AnyWidthHead, BatchNorm, TriConv
-from awn_jax.layers.triangular import Triangular
+from awn_jax.layers import AnyWidthHead, BatchNorm, CalibratedBatchNorm, Conv
+from awn_jax.layers.sliced import Sliced
 from awn_jax.models import AnyWidthClassifier
 from awn_jax.rewire import with_layers
 
@@ -50,7 +50,7 @@ def ordinary(
     layers: list[tuple[str, nnx.Module]] = []
 
     def marked(name: str, layer: nnx.Module) -> Any:
-        if not isinstance(layer, Triangular | BatchNorm | AnyWidthHead):
+        if not isinstance(layer, Sliced | BatchNorm | CalibratedBatchNorm | AnyWidthHead):
             if any(isinstance(value, nnx.Variable) for value in vars(layer).values()):
                 raise ExportError(f"{name} ({type(layer).__name__}) has weights and is none of the library's layers")
             return None
@@ -167,22 +167,19 @@ def _alone(jaxpr: Jaxpr, equation: Any) -> ClosedJaxpr:
 def _layer_step(name: str, layer: nnx.Module, width: widths.Width, value: int, shape: tuple[Any, ...]) -> Step:
     """A layer's weights at one width, zeros where none exist."""
     inputs = (int(value),)
-    if isinstance(layer, BatchNorm):
-        active = layer.axis.active(width)
-        mean, var, scale, bias = (
-            np.asarray(v[...], np.float64)[:active] for v in (layer.mean, layer.var, layer.scale, layer.bias)
-        )
+    if isinstance(layer, BatchNorm | CalibratedBatchNorm):
+        mean, var, scale, bias = (np.asarray(values, np.float64) for values in layer.at_inference(width))
         factor = scale / np.sqrt(var + layer.epsilon)
         return Step("affine", inputs, name, {"scale": factor, "bias": bias - mean * factor})
     if isinstance(layer, AnyWidthHead):
         kernel = np.asarray(layer.kernel[...], np.float64)[: layer.inputs.active(width)]
         return Step("head", inputs, name, {"kernel": kernel, "bias": np.asarray(layer.bias[...], np.float64)})
-    assert isinstance(layer, Triangular)
+    assert isinstance(layer, Sliced)
     reads, writes = layer.inputs.active(width), layer.outputs.active(width)
-    exists = widths.mask(layer.inputs, layer.outputs)[:reads, :writes]
+    exists = np.arange(reads)[:, None] < np.asarray(layer.visible(width))
     kernel = np.where(exists, np.asarray(layer.kernel[...], np.float64)[..., :reads, :writes], 0)
     bias = np.zeros(writes) if layer.bias is None else np.asarray(layer.bias[...], np.float64)[:writes]
-    if not isinstance(layer, TriConv):
+    if not isinstance(layer, Conv):
         return Step("dense", inputs, name, {"kernel": kernel, "bias": bias})
     strides = (layer.strides,) * 2 if isinstance(layer.strides, int) else tuple(layer.strides)
     padding = tuple(lax.padtype_to_pads(shape[1:3], kernel.shape[:2], strides, layer.padding))

@@ -10,7 +10,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from awn_jax import widths
-from awn_jax.layers.triangular import check_channels
+from awn_jax.layers.sliced import check_channels
 
 
 class AnyWidthHead(nnx.Module):

@@ -7,25 +7,21 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from awn_jax import widths
 
-
-def triangular_uniform(
+def staircase_uniform(
     key: PRNGKeyArray,
-    inputs: widths.Axis,
-    outputs: widths.Axis,
-    taps: Sequence[int] = (),
+    shape: Sequence[int],
+    visible: Sequence[int],
     *,
     fan_in: str = "full",
     dtype: jnp.dtype | type = jnp.float32,
 ) -> Float[Array, "... C K"]:
-    """Weights of shape (*taps, C, K), uniform in ±1/√(fan-in), zero where no weight exists.
+    """Weights uniform in ±1/√(fan-in), zero where no weight exists.
 
     Args:
         key: random key.
-        inputs: axis of the C inputs.
-        outputs: axis of the K outputs.
-        taps: the kernel's size in space; none for a dense layer.
+        shape: (*taps, C, K); a dense layer has no taps.
+        visible: for each of the K outputs, how many leading inputs it reads.
         fan_in: `full` counts all C inputs for every output (PyTorch's default for the whole layer, which the paper uses);
             `visible` counts those that the output may read.
         dtype: of the result.
@@ -35,9 +31,9 @@ def triangular_uniform(
     """
     if fan_in not in ("full", "visible"):
         raise ValueError(f"fan_in must be 'full' or 'visible', got {fan_in!r}")
-    visible = jnp.asarray(widths.visible_inputs(inputs, outputs), jnp.float32)
-    counted = visible if fan_in == "visible" else jnp.full_like(visible, inputs.channels)
+    *taps, inputs, _ = shape
+    reads = jnp.asarray(visible)
+    counted = reads.astype(jnp.float32) if fan_in == "visible" else jnp.full(reads.shape, float(inputs))
     bound = 1 / jnp.sqrt(math.prod(taps) * counted)
-    shape = (*taps, inputs.channels, outputs.channels)
     weights = jax.random.uniform(key, shape, dtype, -1, 1) * bound.astype(dtype)
-    return jnp.where(widths.mask(inputs, outputs), weights, 0)
+    return jnp.where(jnp.arange(inputs)[:, None] < reads, weights, 0)

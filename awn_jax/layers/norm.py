@@ -6,7 +6,7 @@ from jaxtyping import Array, Float
 
 from awn_jax import widths
 from awn_jax.layers import functional
-from awn_jax.layers.triangular import check_channels
+from awn_jax.layers.sliced import check_channels
 
 
 class BatchNorm(nnx.Module):
@@ -60,7 +60,7 @@ class BatchNorm(nnx.Module):
         active = self.axis.active(width)
         check_channels(self, x, active, width)
         if self.use_running_average:
-            return self._running(x, slice(active))
+            return functional.normalise(x, *self.at_inference(width), self.epsilon)
         mean, var = functional.batch_moments(x)
         count = x.size // active
         self._follow(self.mean, mean)
@@ -75,11 +75,12 @@ class BatchNorm(nnx.Module):
             width: the wider one, static.
             after: the narrower one, static.
         """
-        return self._running(x, slice(self.axis.active(after), self.axis.active(width)))
+        return functional.normalise(x, *self.at_inference(width, after), self.epsilon)
 
-    def _running(self, x: Float[Array, "B H W C"], channels: slice) -> Float[Array, "B H W C"]:
-        mean, var = self.mean[channels], self.var[channels]
-        return functional.normalise(x, mean, var, self.scale[channels], self.bias[channels], self.epsilon)
+    def at_inference(self, width: widths.Width, after: widths.Width | None = None) -> tuple[Array, Array, Array, Array]:
+        """Running mean and variance, scale and bias of the channels at a width; of those born `after` one, if given."""
+        channels = slice(0 if after is None else self.axis.active(after), self.axis.active(width))
+        return self.mean[channels], self.var[channels], self.scale[channels], self.bias[channels]
 
     def _follow(self, running: nnx.BatchStat, newest: Float[Array, " C"]) -> None:
         old = running[...]

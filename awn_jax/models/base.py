@@ -3,6 +3,7 @@
 import abc
 from collections.abc import Sequence
 
+import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
@@ -19,6 +20,12 @@ class AnyWidthClassifier(nnx.Module):
     """
 
     head: AnyWidthHead
+
+    @property
+    def keeps_prefix(self) -> bool:
+        """Whether, by what its layers say of themselves, a narrow network is a prefix of the wide one."""
+        layers = (module for _, module in nnx.iter_modules(self) if module is not self)
+        return all(getattr(layer, "keeps_prefix", True) for layer in layers)
 
     @abc.abstractmethod
     def features(self, x: Float[Array, "B H W P"], width: widths.Width = 1) -> Float[Array, "B h w C"]:
@@ -37,12 +44,15 @@ class AnyWidthClassifier(nnx.Module):
         return self.head(self.features(x, width), width)
 
     def logits_at(self, x: Float[Array, "B H W P"], at: Sequence[widths.Width]) -> Float[Array, "N B classes"]:
-        """The logits at N ascending widths, in one pass at the widest of them.
+        """The logits at N ascending widths: in one pass at the widest of them, or, where the narrow networks are not prefixes
+        of the wide one, in one pass for each.
 
         Raises:
             ValueError: if `at` is empty or not ascending, or as for a call.
         """
         check_ascending(at)
+        if not self.keeps_prefix:
+            return jnp.stack([self(x, width) for width in at])
         return self.head.at_widths(self.features(x, at[-1]), at)
 
 

@@ -1,5 +1,6 @@
 """LeNet-3C1L, the paper's small network."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax.numpy as jnp
@@ -7,7 +8,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from awn_jax import widths
-from awn_jax.layers import AnyWidthHead, BatchNorm, TriConv, max_pool
+from awn_jax.layers import AnyWidthHead, BatchNorm, Conv, TriConv, max_pool
 from awn_jax.models.base import AnyWidthClassifier
 from kernels import Implementation
 
@@ -23,9 +24,11 @@ class LeNet3C1L(AnyWidthClassifier):
         classes: number of classes.
         channels: of each layer, at width 1.
         group: channels born together, see `widths.Axis.of`.
-        fan_in: what the initial scale counts, see `layers.init.triangular_uniform`.
+        fan_in: what the initial scale counts, see `layers.init.staircase_uniform`.
         dtype: of weights and activations.
         implementation: of the convolutions, see `kernels.triangular_conv`.
+        conv: the kind of convolution: `TriConv`, or the ordinary `Conv` of the rivals.
+        norm: makes the norm of an axis: `BatchNorm`, or one of `layers.slimmable` with its widths bound.
         rngs: source of the initial weights (stream `params`).
 
     Raises:
@@ -44,6 +47,8 @@ class LeNet3C1L(AnyWidthClassifier):
         fan_in: str = "full",
         dtype: jnp.dtype | type = jnp.float32,
         implementation: Implementation | None = None,
+        conv: type[Conv] = TriConv,
+        norm: Callable[..., nnx.Module] = BatchNorm,
         rngs: nnx.Rngs,
     ):
         height, width, planes = image_size
@@ -59,12 +64,12 @@ class LeNet3C1L(AnyWidthClassifier):
             "implementation": implementation,
             "rngs": rngs,
         }
-        self.conv1 = TriConv(widths.Axis.whole(planes), axis, 3, **options)
-        self.norm1 = BatchNorm(axis, dtype=dtype)
-        self.conv2 = TriConv(axis, axis, 3, **options)
-        self.norm2 = BatchNorm(axis, dtype=dtype)
-        self.conv3 = TriConv(axis, axis, 5, **options)
-        self.norm3 = BatchNorm(axis, dtype=dtype)
+        self.conv1 = conv(widths.Axis.whole(planes), axis, 3, **options)
+        self.norm1 = norm(axis, dtype=dtype)
+        self.conv2 = conv(axis, axis, 3, **options)
+        self.norm2 = norm(axis, dtype=dtype)
+        self.conv3 = conv(axis, axis, 5, **options)
+        self.norm3 = norm(axis, dtype=dtype)
         self.head = AnyWidthHead(axis, rows * columns, classes, dtype=dtype, rngs=rngs)
 
     def features(self, x: Float[Array, "B H W P"], width: widths.Width = 1) -> Float[Array, "B h w C"]:

@@ -1,4 +1,4 @@
-"""The optimiser of the paper: SGD with momentum, a stepped learning rate, weight decay added to the gradient."""
+"""The optimiser of the paper, SGD with momentum, a stepped learning rate and coupled weight decay; and AdamW."""
 
 from typing import Literal
 
@@ -38,3 +38,11 @@ def sgd(rate: optax.Schedule, *, momentum: float, weight_decay: float) -> optax.
     Weights that do not exist (above the triangle) are zero and have no gradient, so they stay zero.
     """
     return optax.chain(optax.add_decayed_weights(weight_decay), optax.sgd(rate, momentum or None))
+
+
+def adamw(rate: optax.Schedule, *, momentum: float, weight_decay: float) -> optax.GradientTransformation:
+    """AdamW, which gives early channels, in the gradient of every width, and late ones steps of equal size."""
+    return optax.adamw(rate, b1=momentum, weight_decay=weight_decay)
+
+
+OPTIMIZERS = {"sgd": sgd, "adamw": adamw}

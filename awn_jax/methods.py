@@ -1,0 +1,51 @@
+"""The ways of training one network for many widths that are compared here, each as changes to a config.
+
+Sources: Any-Width Networks (Vu et al., 2020) for AWN, its random sampling and the shared-batch-norm control; Slimmable
+Neural Networks (Yu et al., 2019) for S-Net; Universally Slimmable Networks (Yu & Huang, 2019) for US-Net.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import ml_collections
+
+from awn_jax.config import ConfigError
+
+_FIXED = {"widths.train": "fixed", "widths.total": 0.0}
+_RANDOM = {"widths.train": "random", "widths.total": 0.0}
+# Ordinary layers hold twice the weights of triangular ones, so networks of equal size have 32 channels for 45.
+_ORDINARY = {"model.conv": "ordinary", "model.channels": 32, "widths.how": "sequential"}
+
+METHODS: dict[str, dict[str, Any]] = {
+    # Any-width networks: triangular layers, one batch norm.
+    "awn": {},
+    "awn_fixed": _FIXED,
+    "awn_random": _RANDOM,
+    "awn_distilled": {"widths.distillation": 0.5},
+    # The rivals: ordinary layers.
+    "s_net": {**_ORDINARY, **_FIXED, "model.norm": "switchable"},
+    "us_net": {**_ORDINARY, **_RANDOM, "model.norm": "calibrated"},
+    "us_net_distilled": {**_ORDINARY, **_RANDOM, "model.norm": "calibrated", "widths.distillation": 1.0},
+    "shared_bn": {**_ORDINARY, **_FIXED},
+    # Trained at full width alone.
+    "awn_full": {**_FIXED, "widths.fixed": (1.0,)},
+    "ordinary_full": {**_ORDINARY, **_FIXED, "widths.fixed": (1.0,)},
+}
+
+
+def apply(config: ml_collections.ConfigDict, method: str) -> ml_collections.ConfigDict:
+    """Changes a config to that of a method, and returns it.
+
+    Raises:
+        ConfigError: if there is no such method.
+    """
+    if method not in METHODS:
+        raise ConfigError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
+    return update(config, METHODS[method])
+
+
+def update(config: ml_collections.ConfigDict, changes: Mapping[str, Any]) -> ml_collections.ConfigDict:
+    """Sets fields by their dotted names, and returns the config."""
+    with config.ignore_type():
+        config.update_from_flattened_dict(dict(changes))
+    return config
