@@ -11,16 +11,20 @@ class StaircaseConfig:
     """Tunables of one product of `xla_staircase`.
 
     Attributes:
-      blocks: runs of output (for the input gradient, input) channels that are computed separately; 1 is masked dense.
+      blocks: runs of input (for the input gradient, output) channels that are computed separately; 1 is masked dense.
       method: how a block's product is computed, a key of that product's table in `xla_products`.
+      multiple: of channels in every run but the last.
     """
 
     blocks: int = 1
     method: Method = "convolution"
+    multiple: int = 1
 
     def __post_init__(self) -> None:
         if self.blocks < 1:
             raise ValueError(f"blocks must be at least 1, got {self.blocks}")
+        if self.multiple < 1:
+            raise ValueError(f"multiple must be at least 1, got {self.multiple}")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,47 +9,38 @@ from kernels import staircase, tpu_layout
 from kernels.backend import Strides
 from kernels.config import StaircaseConfig, TpuConfig
 from kernels.staircase import Visible
+from kernels.xla_products import VECTOR
 
 Product = Literal["forward", "input_gradient", "weight_gradient"]
 
 
-def staircase_config(product: Product, w_shape: tuple[int, ...], visible: Visible) -> StaircaseConfig:
+def staircase_config(product: Product, w_shape: tuple[int, ...], visible: Visible, strides: Strides) -> StaircaseConfig:
     """Returns the configuration of `xla_staircase` for one product.
 
     Args:
       product: which of the three.
       w_shape: [kh, kw, C, K].
       visible: the staircase.
+      strides: (vertical, horizontal).
 
     Returns:
       The fastest configuration measured on a CPU for such shapes.
     """
-    kh, _kw, in_channels, out_channels = w_shape
+    kh, kw, in_channels, out_channels = w_shape
+    narrow = min(in_channels, out_channels)
     if product == "forward" and visible[-1] == in_channels == 1:
         return StaircaseConfig(method="taps")
     if product == "weight_gradient" and in_channels <= 4:
         return StaircaseConfig(method="patches")
-    by_rows = product == "input_gradient" and kh > 1 and in_channels < 64
-    blocks = 1
-    if not staircase.is_dense(visible, in_channels):
-        blocks = max(1, min(in_channels, out_channels) // _narrowest_block(product, w_shape, by_rows))
-        blocks = min(blocks, _most_blocks(product, w_shape))
-    return StaircaseConfig(blocks, "rows" if by_rows else "convolution")
-
-
-def _narrowest_block(product: Product, w_shape: tuple[int, ...], by_rows: bool) -> int:
-    if by_rows:
-        return 20
-    if product == "weight_gradient" or w_shape[:2] == (1, 1):
-        return 64
-    # XLA's convolution library runs narrower ones on one core.
-    return 128
-
-
-def _most_blocks(product: Product, w_shape: tuple[int, ...]) -> int:
-    if product != "weight_gradient":
-        return 8
-    return 2 if w_shape[:2] != (1, 1) and min(w_shape[2:]) >= 512 else 4
+    if product == "input_gradient" and kh > 1 and in_channels < 64:
+        return StaircaseConfig(2 if narrow >= 40 else 1, method="rows")
+    # More blocks skip more weights, but each reads the other operand again, and of a 1×1 kernel there is less to skip.
+    blocks = narrow // (96 if (kh, kw) == (1, 1) else 32)
+    too_narrow = narrow < (128 if product == "weight_gradient" else 64)
+    strided = product == "input_gradient" and strides != (1, 1)
+    if staircase.is_dense(visible, in_channels) or too_narrow or strided:
+        blocks = 1
+    return StaircaseConfig(max(1, min(blocks, 8)), multiple=VECTOR)
 
 
 def tpu_config(y_shape: tuple[int, ...], w_shape: tuple[int, ...], strides: Strides, dtype: DTypeLike) -> TpuConfig:

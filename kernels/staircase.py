@@ -129,9 +129,9 @@ def useful_macs(visible: Visible) -> int:
     return sum(visible)
 
 
-def visited_macs(rows: list[BlockRow]) -> int:
-    """Returns the multiply-accumulates that block rows spend per tap and output pixel."""
-    return sum((row.stop - row.start) * row.depth for row in rows)
+def visited_macs(columns: list[BlockColumn], out_channels: int) -> int:
+    """Returns the multiply-accumulates that block columns spend per tap and output pixel."""
+    return sum((column.stop - column.start) * (out_channels - column.first) for column in columns)
 
 
 def _cuts(length: int, blocks: int, multiple: int) -> list[tuple[int, int]]:

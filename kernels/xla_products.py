@@ -3,45 +3,50 @@
 XLA rewrites a convolution with exchanged dimensions to NHWC · HWIO only at a program's top level; inside a loop it
 falls back to scalar code, 10 to 60 times slower. So both gradients are written here with explicit transposes. See
 docs/kernels.md for what was measured.
+
+Results have the dtype that they were accumulated in, at least float32: what adds some of them up rounds once.
 """
 
 import functools
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax.numpy as jnp
 from jax import Array, lax
+from jax.typing import DTypeLike
 
 from kernels.backend import Padding, Strides
+from kernels.target import current_platform
 
 DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 POINT: Padding = ((0, 0), (0, 0))
+VECTOR = 16  # float32 values in the widest vector of a CPU
 
 
 def conv(x: Array, w: Array, *, strides: Strides, padding: Padding) -> Array:
     """Returns [B, H', W', K], the convolution of x [B, H, W, C] with w [kh, kw, C, K]."""
     if _is_matmul(w.shape, strides, padding):
         return _dot(x, w[0, 0], (3,), (0,))
-    return lax.conv_general_dilated(x, w, strides, padding, dimension_numbers=DIMENSIONS)
+    return _convolve(x, w, strides, padding)
 
 
 def conv_by_taps(x: Array, w: Array, *, strides: Strides, padding: Padding) -> Array:
     """Returns the convolution as one sum of outer products, a single fused loop: for very few input channels."""
-    if x.shape[3] == 0:
+    if 0 in w.shape:
         return conv(x, w, strides=strides, padding=padding)
     out = tuple(
         (size + low + high - taps) // stride + 1
         for size, taps, stride, (low, high) in zip(x.shape[1:3], w.shape[:2], strides, padding, strict=True)
     )
     windows = _windows(x, out, w.shape, strides, padding)
-    accumulator = jnp.promote_types(x.dtype, jnp.float32)
+    accumulator = _accumulator(x)
     taps = w.reshape(-1, *w.shape[2:]).astype(accumulator)
     terms = (
         window[..., c : c + 1].astype(accumulator) * tap[c]
         for window, tap in zip(windows, taps, strict=True)
         for c in range(x.shape[3])
     )
-    return functools.reduce(operator.add, terms).astype(x.dtype)
+    return functools.reduce(operator.add, terms)
 
 
 def input_gradient(dy: Array, w: Array, *, x_shape: tuple[int, ...], strides: Strides, padding: Padding) -> Array:
@@ -50,7 +55,7 @@ def input_gradient(dy: Array, w: Array, *, x_shape: tuple[int, ...], strides: St
         return _dot(dy, w[0, 0], (3,), (1,))
     flipped = w[::-1, ::-1].swapaxes(2, 3)
     pads = _gradient_pads(x_shape, dy.shape, w.shape, strides, padding)
-    return lax.conv_general_dilated(dy, flipped, (1, 1), pads, lhs_dilation=strides, dimension_numbers=DIMENSIONS)
+    return _convolve(dy, flipped, (1, 1), pads, spread=strides)
 
 
 def input_gradient_by_rows(
@@ -63,7 +68,7 @@ def input_gradient_by_rows(
     kh, kw, in_channels, _ = w.shape
     rows = w[:, ::-1].transpose(1, 3, 0, 2).reshape(1, kw, w.shape[3], kh * in_channels)
     _, across = _gradient_pads(x_shape, dy.shape, w.shape, strides, padding)
-    accumulator = jnp.promote_types(dy.dtype, jnp.float32)
+    accumulator = _accumulator(dy)
     spread = lax.conv_general_dilated(
         dy,
         rows,
@@ -79,7 +84,7 @@ def input_gradient_by_rows(
         low = p - padding[0][0]
         place = ((0, 0, 0), (low, x_shape[1] - reach - low, strides[0] - 1), (0, 0, 0), (0, 0, 0))
         dx += lax.pad(spread[..., p, :], jnp.zeros((), accumulator), place)
-    return dx.astype(dy.dtype)
+    return dx
 
 
 def weight_gradient(x: Array, dy: Array, *, w_shape: tuple[int, ...], strides: Strides, padding: Padding) -> Array:
@@ -93,8 +98,7 @@ def weight_gradient(x: Array, dy: Array, *, w_shape: tuple[int, ...], strides: S
         )
     ]
     batch_last, kernel = x.transpose(3, 1, 2, 0), dy.transpose(1, 2, 0, 3)
-    dw = lax.conv_general_dilated(batch_last, kernel, (1, 1), pads, rhs_dilation=strides, dimension_numbers=DIMENSIONS)
-    return dw.transpose(1, 2, 0, 3)
+    return _convolve(batch_last, kernel, (1, 1), pads, reach=strides).transpose(1, 2, 0, 3)
 
 
 def weight_gradient_by_patches(
@@ -112,6 +116,32 @@ WEIGHT_GRADIENT: dict[str, Callable[..., Array]] = {
     "convolution": weight_gradient,
     "patches": weight_gradient_by_patches,
 }
+
+
+def _convolve(
+    x: Array,
+    w: Array,
+    strides: Strides,
+    padding: Sequence[tuple[int, int]],
+    spread: Strides = (1, 1),
+    reach: Strides = (1, 1),
+) -> Array:
+    # x is dilated by `spread`, w by `reach`. XLA on a CPU hands convolutions to YNNPACK, which runs narrow ones on one
+    # core, unless x is dilated. Rows twice as far apart, under a kernel with rows twice as far apart, at twice the stride:
+    # the same products, and Eigen runs them, as fast as the plain form where it reads whole vectors of channels.
+    if current_platform() == "cpu" and spread == (1, 1) and x.shape[3] % VECTOR == 0:
+        (sh, sw), (low, high), spread = strides, padding[0], (2, 1)
+        strides, padding, reach = (2 * sh, sw), ((2 * low, 2 * high), padding[1]), (2 * reach[0], reach[1])
+    return lax.conv_general_dilated(
+        x,
+        w,
+        strides,
+        padding,
+        lhs_dilation=spread,
+        rhs_dilation=reach,
+        dimension_numbers=DIMENSIONS,
+        preferred_element_type=_accumulator(x),
+    )
 
 
 def _gradient_pads(
@@ -139,9 +169,11 @@ def _windows(
 
 
 def _dot(a: Array, b: Array, a_axes: tuple[int, ...], b_axes: tuple[int, ...]) -> Array:
-    accumulator = jnp.promote_types(a.dtype, jnp.float32)
-    y = lax.dot_general(a, b, ((a_axes, b_axes), ((), ())), preferred_element_type=accumulator)
-    return y.astype(a.dtype)
+    return lax.dot_general(a, b, ((a_axes, b_axes), ((), ())), preferred_element_type=_accumulator(a))
+
+
+def _accumulator(x: Array) -> DTypeLike:
+    return jnp.promote_types(x.dtype, jnp.float32)
 
 
 def _is_matmul(w_shape: tuple[int, ...], strides: Strides, padding: Padding) -> bool:

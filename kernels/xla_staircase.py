@@ -1,11 +1,15 @@
-"""Block rows as ordinary convolutions: each reads only the inputs that its outputs may see.
+"""Blocks of the staircase as ordinary convolutions, each with few inputs and all the outputs that those reach.
 
-    forward          y[.., rows]      = x[.., :depth]  * w[:depth, rows]        one product per block row
-    input gradient   dx[.., cols]     = dy[.., first:] * w[cols, first:]ᵀ       one product per block column
-    weight gradient  dw[:depth, rows] = x[.., :depth]  ⋆ dy[.., rows]           one product per block row
+    forward          y[.., first:]    += x[.., cols]  * w[cols, first:]         one product per block column
+    input gradient   dx[.., :depth]   += dy[.., rows] * w[:depth, rows]ᵀ        one product per block row
+    weight gradient  dw[cols, first:]  = x[.., cols]  ⋆ dy[.., first:]          one product per block column
 
-No block's result is a partial sum of another's, so nothing is added up and rounding is that of a dense convolution.
+The sums are taken in float32 at least and rounded once. The other way round, few outputs from all of their inputs, there
+would be nothing to add, but every product would read most of x again, for few outputs: that is slower on a CPU.
 """
+
+import functools
+import operator
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -26,14 +30,15 @@ def forward(
     padding: Padding,
     config: StaircaseConfig | None = None,
 ) -> Float[Array, "B H2 W2 K"]:
-    """Returns the convolution, one block row of outputs at a time."""
-    config = config or heuristics.staircase_config("forward", w.shape, visible)
+    """Returns the convolution, the sum of what each block column of inputs adds."""
+    config = config or heuristics.staircase_config("forward", w.shape, visible, strides)
     product = xla_products.FORWARD[config.method]
-    rows = []
-    for start, stop, depth in staircase.block_rows(visible, config.blocks):
-        block = masked(w[:, :, :depth, start:stop], visible[start:stop])
-        rows.append(product(x[..., :depth], block, strides=strides, padding=padding))
-    return _join(rows)
+    terms = []
+    for start, stop, first in staircase.block_columns(visible, w.shape[2], config.blocks, config.multiple):
+        block = masked(w[:, :, start:stop, first:], _seen(visible, start, stop, first))
+        y = product(x[..., start:stop], block, strides=strides, padding=padding)
+        terms.append(jnp.pad(y, ((0, 0), (0, 0), (0, 0), (first, 0))))
+    return functools.reduce(operator.add, terms).astype(x.dtype)
 
 
 def input_gradient(
@@ -46,16 +51,16 @@ def input_gradient(
     padding: Padding,
     config: StaircaseConfig | None = None,
 ) -> Float[Array, "B H W C"]:
-    """Returns dx, one block column of inputs at a time."""
-    config = config or heuristics.staircase_config("input_gradient", w.shape, visible)
+    """Returns dx, the sum of what each block row of outputs sends back."""
+    config = config or heuristics.staircase_config("input_gradient", w.shape, visible, strides)
     product = xla_products.INPUT_GRADIENT[config.method]
-    columns = []
-    for start, stop, first in staircase.block_columns(visible, w.shape[2], config.blocks):
-        seen = tuple(min(max(v - start, 0), stop - start) for v in visible[first:])
-        block = masked(w[:, :, start:stop, first:], seen)
-        shape = (*x_shape[:3], stop - start)
-        columns.append(product(dy[..., first:], block, x_shape=shape, strides=strides, padding=padding))
-    return _join(columns)
+    terms = []
+    for start, stop, depth in staircase.block_rows(visible, config.blocks, config.multiple):
+        block = masked(w[:, :, :depth, start:stop], visible[start:stop])
+        shape = (*x_shape[:3], depth)
+        dx = product(dy[..., start:stop], block, x_shape=shape, strides=strides, padding=padding)
+        terms.append(jnp.pad(dx, ((0, 0), (0, 0), (0, 0), (0, x_shape[3] - depth))))
+    return functools.reduce(operator.add, terms).astype(dy.dtype)
 
 
 def weight_gradient(
@@ -68,17 +73,17 @@ def weight_gradient(
     padding: Padding,
     config: StaircaseConfig | None = None,
 ) -> Float[Array, "kh kw C K"]:
-    """Returns dw, one block row of outputs at a time; exactly zero past the staircase."""
-    config = config or heuristics.staircase_config("weight_gradient", w_shape, visible)
+    """Returns dw, one block column of inputs at a time; exactly zero past the staircase."""
+    config = config or heuristics.staircase_config("weight_gradient", w_shape, visible, strides)
     product = xla_products.WEIGHT_GRADIENT[config.method]
-    kh, kw, in_channels, _ = w_shape
-    rows = []
-    for start, stop, depth in staircase.block_rows(visible, config.blocks):
-        shape = (kh, kw, depth, stop - start)
-        row = product(x[..., :depth], dy[..., start:stop], w_shape=shape, strides=strides, padding=padding)
-        row = masked(row, visible[start:stop])
-        rows.append(jnp.pad(row, ((0, 0), (0, 0), (0, in_channels - depth), (0, 0))))
-    return _join(rows)
+    kh, kw, in_channels, out_channels = w_shape
+    columns = []
+    for start, stop, first in staircase.block_columns(visible, in_channels, config.blocks, config.multiple):
+        shape = (kh, kw, stop - start, out_channels - first)
+        dw = product(x[..., start:stop], dy[..., first:], w_shape=shape, strides=strides, padding=padding)
+        dw = masked(dw, _seen(visible, start, stop, first))
+        columns.append(jnp.pad(dw, ((0, 0), (0, 0), (0, 0), (first, 0))))
+    return jnp.concatenate(columns, axis=2).astype(x.dtype)
 
 
 def unsupported(
@@ -88,5 +93,6 @@ def unsupported(
     return None
 
 
-def _join(blocks: list[Array]) -> Array:
-    return blocks[0] if len(blocks) == 1 else jnp.concatenate(blocks, axis=-1)
+def _seen(visible: Visible, start: int, stop: int, first: int) -> Visible:
+    # The staircase of the inputs from `start` to `stop` and the outputs from `first` on.
+    return tuple(min(max(v - start, 0), stop - start) for v in visible[first:])

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from kernels import IMPLEMENTATIONS, heuristics, target_platform, triangular_conv, triangular_matmul
+from kernels import IMPLEMENTATIONS, heuristics, staircase, target_platform, triangular_conv, triangular_matmul
 from kernels.bench_train import LENET, WIDE, train
 from kernels.shapes import SHAPES
 from tests.kernels import oracle
@@ -116,19 +116,32 @@ def test_named_implementations_that_cannot_run_say_why():
             triangular_conv(X, W, VISIBLE, implementation=implementation)
 
 
-class TestHeuristics:
-    @pytest.mark.parametrize("product", ["forward", "input_gradient", "weight_gradient"])
+@pytest.mark.parametrize("product", ["forward", "input_gradient", "weight_gradient"])
+class TestBlocks:
     def test_dense_layers_are_never_cut(self, product):
-        assert heuristics.staircase_config(product, (3, 3, 512, 512), (512,) * 512).blocks == 1
+        assert heuristics.staircase_config(product, (3, 3, 512, 512), (512,) * 512, (1, 1)).blocks == 1
 
-    @pytest.mark.parametrize("product", ["forward", "input_gradient", "weight_gradient"])
-    def test_wide_layers_skip_at_least_a_quarter(self, product):
-        for shape in SHAPES:
-            if shape.kernel == 3 and min(shape.w_shape[2:]) >= 256:
-                assert heuristics.staircase_config(product, shape.w_shape, shape.visible).blocks >= 2
+    @pytest.mark.parametrize(("channels", "share"), [(128, 0.63), (256, 0.57), (512, 0.57), (1024, 0.57)])
+    def test_wide_layers_skip_nearly_half(self, product, channels, share):
+        config = heuristics.staircase_config(product, (3, 3, channels, channels), triangle(channels), (1, 1))
+        columns = staircase.block_columns(triangle(channels), channels, config.blocks, config.multiple)
+        assert staircase.visited_macs(columns, channels) <= share * channels**2
 
+    @pytest.mark.parametrize("channels", [130, 136, 200, 452])
+    def test_blocks_of_uneven_layers_are_whole_vectors(self, product, channels):
+        config = heuristics.staircase_config(product, (3, 3, channels, channels), triangle(channels), (1, 1))
+        columns = staircase.block_columns(triangle(channels), channels, config.blocks, config.multiple)
+        assert len(columns) > 1
+        assert all((column.stop - column.start) % 16 == 0 for column in columns[:-1])
+
+    def test_strided_input_gradients_stay_whole(self, product):
+        blocks = heuristics.staircase_config(product, (3, 3, 256, 256), triangle(256), (2, 2)).blocks
+        assert (blocks == 1) is (product == "input_gradient")
+
+
+class TestHeuristics:
     def test_narrow_layers_stay_whole(self):
-        assert heuristics.staircase_config("forward", (3, 3, 45, 45), triangle(45)).blocks == 1
+        assert heuristics.staircase_config("forward", (3, 3, 45, 45), triangle(45), (1, 1)).blocks == 1
 
     def test_names_an_implementation_that_runs_on_every_platform(self):
         assert heuristics.implementation("cpu", W.shape) == "xla_staircase"

@@ -41,7 +41,7 @@ def test_blocks_cover_every_weight_once_and_cut_at_the_staircase(drawn, count, m
     # Neighbours that read equally much are one block; no block reaches deeper than its last output.
     assert all(a.depth < b.depth and a.stop == b.start for a, b in itertools.pairwise(rows))
     assert all(depth == visible[stop - 1] for _, stop, depth in rows)
-    assert staircase.visited_macs(rows) == by_rows.sum()
+    assert staircase.visited_macs(columns, len(visible)) == by_columns.sum()
     assert staircase.useful_macs(visible) == mask.sum()
 
 
@@ -66,7 +66,8 @@ def test_first_reader_is_the_first_output_whose_mask_is_set(drawn):
 def test_nb_equal_blocks_of_a_triangle_cost_half_of_one_plus_one_over_nb():
     visible = tuple(range(1, 257))
     for blocks in (1, 2, 4, 8):
-        assert staircase.visited_macs(staircase.block_rows(visible, blocks)) == 256**2 * (1 + 1 / blocks) / 2
+        columns = staircase.block_columns(visible, 256, blocks)
+        assert staircase.visited_macs(columns, 256) == 256**2 * (1 + 1 / blocks) / 2
 
 
 def test_a_dense_layer_is_one_block():

@@ -7,6 +7,7 @@ import pytest
 
 from kernels import heuristics
 from kernels.config import StaircaseConfig
+from kernels.shapes import find
 from tests.kernels.suite import CASES, TriangularConvSuite, check
 
 
@@ -46,7 +47,23 @@ def test_float64(implementation):
         check(CASES[0], "float64", implementation)
 
 
-@pytest.mark.parametrize("blocks", [0, -1])
-def test_bad_configurations_are_named(blocks):
-    with pytest.raises(ValueError, match=f"blocks must be at least 1, got {blocks}"):
-        StaircaseConfig(blocks)
+@pytest.mark.parametrize("change", [{"blocks": 0}, {"blocks": -1}, {"multiple": 0}])
+def test_bad_configurations_are_named(change):
+    ((name, value),) = change.items()
+    with pytest.raises(ValueError, match=f"{name} must be at least 1, got {value}"):
+        StaircaseConfig(**change)
+
+
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="a library of XLA's CPU backend")
+def test_no_block_is_left_to_the_library_that_runs_it_on_one_core():
+    shape = find("resnet_256")
+
+    def products(x, w):
+        y, transpose = jax.vjp(shape.conv, x, w)
+        return y, *transpose(y)
+
+    arguments = shape.arguments(batch=16)
+    compiled = jax.jit(products).lower(*arguments).compile().as_text()
+    plain = jax.jit(lambda x, w: shape.conv(x, w, "reference")).lower(*arguments).compile().as_text()
+    assert "ynn" in plain
+    assert "ynn" not in compiled
