@@ -110,7 +110,7 @@ def latencies(
     if not set(top1) <= {row.width for row in rows}:
         height, breadth, planes = images.images.shape[1:]
         rows, _ = profile.measure(model, (height, breadth, planes), top1, [1], seconds=5.0)
-        batch, device = 1, profile.describe_device()
+        batch, device = 1, platform.describe_device()
     return {row.width: row.latency[batch].median_ms / batch for row in rows}, f"{device}, batch size {batch}"
 
 

@@ -8,6 +8,7 @@ cut off, and ends where it would have ended.
 
 import dataclasses
 import itertools
+import json
 import pathlib
 import sys
 import time
@@ -82,9 +83,13 @@ def main(argv: list[str]) -> None:
     )
     if first_process:
         configs.save(config, saved)
+        facts = {"hardware": platform.describe_device(), "versions": platform.describe_software()}
+        (workdir / "environment.json").write_text(json.dumps(facts, indent=2) + "\n")
 
     # ── where to begin
     store = checkpoints.Checkpoints(workdir / "checkpoints")
+    snapshots = checkpoints.Checkpoints(workdir / "snapshots", keep=None) if config.train.snapshots else None
+    snapshot_steps = set(np.linspace(0, steps, config.train.snapshots + 1).astype(int).tolist())
     state = training.init_state(model, optimizer, config.train.seed)
     if store.latest_step() is None:
         state = data.replicate(state, mesh)
@@ -103,7 +108,7 @@ def main(argv: list[str]) -> None:
     stop = interrupts.Interrupts()
     with stop:
         while step < steps and not stop.caught:
-            count = min(chunk - step % chunk, steps - step)
+            count = min(chunk - step % chunk, *(s - step for s in snapshot_steps | {steps} if s > step))
             rows = feed.steps(step, count)
             with jax.transfer_guard("disallow"):
                 state, metrics = train_steps(state, feed.constants, rows)
@@ -134,10 +139,14 @@ def main(argv: list[str]) -> None:
                     }
                 )
                 logged_at, logged_step = now, step
+            if snapshots and step in snapshot_steps:
+                snapshots.save(state)
             if step < steps and time.monotonic() >= checkpoint_due:
                 store.save(state)
                 checkpoint_due = time.monotonic() + 60 * config.train.checkpoint_minutes
     bar.close()
+    if snapshots:
+        snapshots.close()
     if step < steps:
         store.save(state, wait=True)
         store.close()

@@ -157,6 +157,7 @@ class TrainConfig:
         weight_decay: of every parameter; SGD adds it to the gradient, AdamW to the step.
         log_every: steps between two lines of metrics.
         checkpoint_minutes: time between two checkpoints; one is written at the end in any case.
+        snapshots: states to keep on the way, evenly spaced; in the workdir's folder of that name.
         steps_per_dispatch: 0 for the platform's best.
     """
 
@@ -172,6 +173,7 @@ class TrainConfig:
     weight_decay: float = 0.0
     log_every: int = 50
     checkpoint_minutes: float = 2.0
+    snapshots: int = 0
     steps_per_dispatch: int = 0
 
     def __post_init__(self):
@@ -189,6 +191,7 @@ class TrainConfig:
         _require(
             self.checkpoint_minutes >= 0, f"train.checkpoint_minutes must be 0 or more, got {self.checkpoint_minutes}"
         )
+        _require(self.snapshots >= 0, f"train.snapshots must be 0 or more, got {self.snapshots}")
         _require(
             self.steps_per_dispatch >= 0, f"train.steps_per_dispatch must be 0 or more, got {self.steps_per_dispatch}"
         )

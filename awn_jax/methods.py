@@ -21,15 +21,43 @@ METHODS: dict[str, dict[str, Any]] = {
     "awn": {},
     "awn_fixed": _FIXED,
     "awn_random": _RANDOM,
-    "awn_distilled": {"widths.distillation": 0.5},
     # The rivals: ordinary layers.
     "s_net": {**_ORDINARY, **_FIXED, "model.norm": "switchable"},
     "us_net": {**_ORDINARY, **_RANDOM, "model.norm": "calibrated"},
     "us_net_distilled": {**_ORDINARY, **_RANDOM, "model.norm": "calibrated", "widths.distillation": 1.0},
     "shared_bn": {**_ORDINARY, **_FIXED},
+    # Any-width networks of other numbers of trained widths.
+    "awn_2": {**_FIXED, "widths.fixed": (0.25, 1.0)},
+    "awn_8": {**_FIXED, "widths.fixed": tuple(0.25 + 0.75 * i / 7 for i in range(8))},
     # Trained at full width alone.
     "awn_full": {**_FIXED, "widths.fixed": (1.0,)},
     "ordinary_full": {**_ORDINARY, **_FIXED, "widths.fixed": (1.0,)},
+    # Ordinary networks of one width each, which is their full one: what a fixed cost buys.
+    **{
+        f"single_{channels}": {
+            **_ORDINARY,
+            **_FIXED,
+            "model.channels": channels,
+            "widths.fixed": (1.0,),
+            "widths.minimum": 1.0,
+        }
+        for channels in (8, 16, 24, 32)
+    },
+}
+
+# One change each to `awn`, towards the tuned recipe, which has them all where they help.
+ABLATION: dict[str, dict[str, Any]] = {
+    "awn_ends": {"widths.ends": 0.2},
+    "awn_distilled": {"widths.distillation": 0.5},
+    "awn_visible": {"model.fan_in": "visible"},
+    "awn_adamw": {"train.optimizer": "adamw", "train.learning_rate": 1e-3, "train.schedule": "cosine"},
+    "awn_augmented": {"data.augment": "crop_flip", "data.shift": 2},
+}
+METHODS |= ABLATION
+METHODS["awn_tuned"] = {
+    **ABLATION["awn_ends"],
+    **ABLATION["awn_adamw"],
+    **ABLATION["awn_augmented"],
 }
 
 

@@ -1,8 +1,10 @@
-"""What a platform needs to be told to run fast."""
+"""What a platform is, and what it needs to be told to run fast."""
 
 import ctypes
+import importlib.metadata
 import os
 import pathlib
+import platform as machine
 import sys
 from typing import NoReturn
 
@@ -52,6 +54,24 @@ def keep_freed_memory() -> None:
         return
     for option, value in settings.items():
         mallopt(option, value)
+
+
+def describe_device() -> str:
+    """The machine's name for what programs run on; for a CPU, also its number of cores."""
+    device = jax.devices()[0]
+    if device.platform != "cpu":
+        return device.device_kind
+    try:
+        info = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+        name = next(line.split(":", 1)[1].strip() for line in info if line.startswith("model name"))
+    except (OSError, StopIteration):
+        name = machine.processor() or machine.machine()
+    return f"{name}, {os.cpu_count()} cores"
+
+
+def describe_software() -> dict[str, str]:
+    """The versions that results depend on."""
+    return {name: importlib.metadata.version(name) for name in ("jax", "flax", "optax", "numpy")}
 
 
 def fail(error: Exception) -> NoReturn:

@@ -57,10 +57,16 @@ class SwitchableBatchNorm(nnx.Module):
 
     def __call__(self, x: Float[Array, "B H W C"], width: widths.Width = 1) -> Float[Array, "B H W C"]:
         """Normalises each channel; arguments and errors as for `BatchNorm`."""
-        active = self.axis.active(width)
-        check_channels(self, x, active, width)
-        large_enough = (norm for norm in self.norms if norm.axis.channels >= active)
-        return next(large_enough)(x, width)
+        check_channels(self, x, self.axis.active(width), width)
+        return self.private(width)(x, width)
+
+    def private(self, width: widths.Width) -> BatchNorm:
+        """The batch norm that serves a width: that of the next larger trained one."""
+        return next(norm for norm in self.norms if norm.axis.channels >= self.axis.active(width))
+
+    def at_inference(self, width: widths.Width) -> tuple[Array, Array, Array, Array]:
+        """Running mean and variance, scale and bias of the channels at a width."""
+        return self.private(width).at_inference(width)
 
 
 class CalibratedBatchNorm(nnx.Module):

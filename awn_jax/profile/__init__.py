@@ -1,6 +1,6 @@
 """What each width costs on this machine, and which one a budget allows."""
 
-from awn_jax.profile.measure import describe_device, measure
+from awn_jax.profile.measure import measure
 from awn_jax.profile.programs import Programs
 from awn_jax.profile.table import Latency, Profile, ProfileError, Row, best_width, load, plot, save
 
@@ -11,7 +11,6 @@ __all__ = [
     "Programs",
     "Row",
     "best_width",
-    "describe_device",
     "load",
     "measure",
     "plot",

@@ -69,7 +69,7 @@ def run(arguments: argparse.Namespace) -> None:
         seconds=arguments.seconds,
     )
     measured = profile.Profile(
-        profile.describe_device(), jax.__version__, step, tuple(arguments.batch_sizes), switch, rows
+        platform.describe_device(), jax.__version__, step, tuple(arguments.batch_sizes), switch, rows
     )
     print(measured)
     profile.save(measured, workdir)

@@ -1,8 +1,5 @@
 """Measures every width of a network on the machine that it runs on."""
 
-import os
-import pathlib
-import platform as machine
 import time
 from collections.abc import Callable, Mapping, Sequence
 
@@ -90,16 +87,3 @@ def _rounds(
 def _latency(times: Sequence[float]) -> Latency:
     median, high = (1e3 * float(np.percentile(times, q)) for q in (50, 95))
     return Latency(median, high, len(times))
-
-
-def describe_device() -> str:
-    """The machine's name for what programs run on; for a CPU, also its number of cores."""
-    device = jax.devices()[0]
-    if device.platform != "cpu":
-        return device.device_kind
-    try:
-        info = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
-        name = next(line.split(":", 1)[1].strip() for line in info if line.startswith("model name"))
-    except (OSError, StopIteration):
-        name = machine.processor() or machine.machine()
-    return f"{name}, {os.cpu_count()} cores"

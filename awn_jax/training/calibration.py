@@ -90,7 +90,7 @@ def calibrate(
                 positions = np.arange(start, start + batch_size)
                 batch = data.images[positions % len(data)], positions < len(data)
                 found = moments(state, *(jax.device_put(values, sharded) for values in batch))
-                parts.append((batch[1].sum(), *(np.asarray(value, np.float64) for value in found)))
+                parts.append((int(batch[1].sum()), *(np.asarray(value, np.float64) for value in found)))
             norm.calibrate(width, *(jnp.asarray(value, norm.mean.dtype) for value in _joined(parts)))
             bar.update()
     bar.close()

@@ -20,26 +20,31 @@ class CheckpointError(RuntimeError):
 
 
 class Checkpoints:
-    """The checkpoints of a run, newest last; the last two are kept.
+    """The checkpoints of a run, newest last.
 
     Args:
         folder: where they are.
+        keep: how many of the newest; None keeps all.
         create: make the folder; otherwise it must be there.
 
     Raises:
         CheckpointError: if the folder is not there and is not to be made.
     """
 
-    def __init__(self, folder: pathlib.Path, *, create: bool = True):
+    def __init__(self, folder: pathlib.Path, *, keep: int | None = 2, create: bool = True):
         self.folder = folder.absolute()
         if not create and not self.folder.is_dir():
             raise CheckpointError(f"{self.folder} is not there: has the run written a checkpoint yet?")
-        options = ocp.CheckpointManagerOptions(max_to_keep=2, create=create)
+        options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=create)
         self._manager = ocp.CheckpointManager(self.folder, options=options)
 
     def latest_step(self) -> int | None:
         """The step of the newest complete checkpoint, or None."""
         return self._manager.latest_step()
+
+    def steps(self) -> list[int]:
+        """The steps of all complete checkpoints, ascending."""
+        return sorted(self._manager.all_steps())
 
     def save(self, state: TrainState, *, wait: bool = False) -> None:
         """Writes a checkpoint in the background, unless this step has one; `wait` until it is on disk."""
@@ -49,17 +54,18 @@ class Checkpoints:
         if wait:
             self._manager.wait_until_finished()
 
-    def restore(self, like: TrainState, mesh: Mesh) -> TrainState:
-        """The newest checkpoint, on the devices of a mesh.
+    def restore(self, like: TrainState, mesh: Mesh, step: int | None = None) -> TrainState:
+        """A checkpoint, on the devices of a mesh.
 
         Args:
             like: a state of the same structure, shapes and types.
             mesh: where every device gets a copy.
+            step: which; None for the newest.
 
         Raises:
             CheckpointError: if there is none, or it cannot be read as such a state.
         """
-        step = self.latest_step()
+        step = self.latest_step() if step is None else step
         if step is None:
             raise CheckpointError(f"{self.folder} holds no checkpoint")
         place = self.folder / str(step)

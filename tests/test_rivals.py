@@ -1,0 +1,200 @@
+"""The rivals: what a private or recomputed batch norm is worth only if it is exactly what it says."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from awn_jax import LeNet3C1L, data, experiment, widths
+from awn_jax import config as configs
+from awn_jax.inspection import check_prefix
+from awn_jax.layers import CalibratedBatchNorm, Conv, SwitchableBatchNorm
+from awn_jax.methods import METHODS, apply
+from awn_jax.training import calibration, nested, objectives, plan, sequential, split
+
+SIZE = (16, 16, 1)
+TRAINED = (0.25, 0.5, 1.0)
+
+
+def batch(digits, count=40):
+    return jnp.asarray(digits.images[:count, 6:22, 6:22], jnp.float32) / 255, jnp.asarray(digits.labels[:count])
+
+
+def config_of(method, **changes):
+    values = apply(configs.default(), method)
+    values.model.channels = 8
+    values.update_from_flattened_dict(changes)
+    return configs.parse(values)
+
+
+def network(method, **changes):
+    return experiment.make_model(config_of(method, **changes), SIZE, 10)
+
+
+def shaken(model, seed=0):
+    """The model with scales, biases and statistics that differ from channel to channel and from width to width."""
+    for path, norm in nnx.iter_modules(model):
+        if hasattr(norm, "scale"):
+            rng = np.random.default_rng([seed, *map(ord, ".".join(map(str, path)))])
+            for values in (norm.scale, norm.bias, norm.mean, norm.var):
+                values[...] = jnp.asarray(rng.uniform(0.5, 1.5, values.shape), jnp.float32)
+    return model
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_s_net_at_a_trained_width_is_a_network_of_its_own(digits, training):
+    images, _ = batch(digits)
+    wide = shaken(network("s_net", **{"widths.fixed": TRAINED}))
+    for number, width in enumerate(TRAINED):
+        channels = round(8 * width)
+        alone = LeNet3C1L(SIZE, 10, channels=channels, conv=Conv, rngs=nnx.Rngs(1))
+        for name in ("conv1", "conv2", "conv3"):
+            one, other = getattr(alone, name), getattr(wide, name)
+            one.kernel[...] = other.kernel[:, :, : one.inputs.channels, :channels]
+        for name in ("norm1", "norm2", "norm3"):
+            private = getattr(wide, name).norms[number]
+            for field in ("scale", "bias", "mean", "var"):
+                getattr(getattr(alone, name), field)[...] = getattr(private, field)[...]
+        alone.head.kernel[...], alone.head.bias[...] = wide.head.kernel[:channels], wide.head.bias[...]
+        for model in (alone, wide):
+            model.train() if training else model.eval()
+        np.testing.assert_allclose(wide(images, width), alone(images), rtol=1e-5, atol=1e-5)
+
+
+def test_an_untrained_width_uses_the_next_larger_batch_norm_sliced():
+    axis = widths.Axis.of(16)
+    layer = shaken(nnx.List([SwitchableBatchNorm(axis, TRAINED)]))[0]
+    layer.eval()
+    x = jax.random.normal(jax.random.key(0), (3, 4, 5, 16))
+    for width, number in ((0.1, 0), (0.25, 0), (0.3, 1), (0.5, 1), (0.51, 1), (0.55, 2), (0.9, 2), (1.0, 2)):
+        active, private = axis.active(width), layer.norms[number]
+        expected = (x[..., :active] - private.mean[:active]) / np.sqrt(private.var[:active] + 1e-5)
+        expected = expected * private.scale[:active] + private.bias[:active]
+        np.testing.assert_allclose(layer(x[..., :active], width), expected, rtol=1e-5, atol=1e-5)
+    with pytest.raises(ValueError, match=r"at must hold width 1, or it has no batch norm, got \(0.25, 0.5\)"):
+        SwitchableBatchNorm(axis, (0.25, 0.5))
+
+
+def test_each_pass_of_s_net_moves_its_own_statistics_only(digits):
+    images, labels = batch(digits)
+    model = network("s_net", **{"widths.fixed": TRAINED})
+    graphdef, params, stats = split(model)
+    learnt = sequential(graphdef, params, stats, images, labels, plan.fixed((0.5,)), jax.random.key(0))
+    before, after = (nnx.merge(graphdef, params, s, copy=True).norm2.norms for s in (stats, learnt.stats))
+    for number in range(3):
+        moved = not np.array_equal(before[number].mean[...], after[number].mean[...])
+        assert moved == (number == 1)
+        learns = np.any(np.asarray(learnt.gradient["norm2"]["norms"][number]["scale"][...]))
+        assert learns == (number == 1)
+
+
+def test_a_shared_batch_norm_under_ordinary_layers_follows_one_pass_after_the_other(digits):
+    images, labels = batch(digits)
+    model = network("shared_bn")
+    graphdef, params, stats = split(model)
+    learnt = sequential(graphdef, params, stats, images, labels, plan.fixed((0.25, 0.5, 1.0)), jax.random.key(0))
+    by_hand = nnx.merge(graphdef, params, stats, copy=True)
+    for width in (1.0, 0.5, 0.25):
+        by_hand(images, width)
+    for name in ("norm1", "norm2", "norm3"):
+        np.testing.assert_allclose(learnt.stats[name].mean[...], getattr(by_hand, name).mean[...], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("batch_size", [16, 7, 1000])
+def test_calibration_gives_the_statistics_of_one_pass_over_all_images(digits, batch_size):
+    images = data.ImageSet(digits.images[:50, 6:22, 6:22], digits.labels[:50], 10)
+    model, preparation = network("us_net"), data.Preparation((0.3,), (0.3,))
+    mesh = data.data_mesh()
+    x = preparation.normalised(jnp.asarray(images.images))
+    assert not calibration.calibrated(model)
+    calibration.calibrate(model, images, preparation, mesh, (0.5, 1.0), batch_size=batch_size, progress=False)
+    assert calibration.calibrated(model)
+    for width in (0.5, 1.0):
+        model.train()
+        expected = model(x, width)
+        model.eval()
+        np.testing.assert_allclose(model(x, width), expected, rtol=1e-4, atol=1e-4)
+    assert calibration.known(model, 0.5)
+    assert not calibration.known(model, 0.75)
+
+
+def test_an_uncalibrated_width_uses_the_next_larger_calibrated_one():
+    axis = widths.Axis.of(8)
+    layer = CalibratedBatchNorm(axis, widths.cuts([axis], 0.25))
+    layer.eval()
+    for width, mean in ((0.5, 1.0), (1.0, 2.0)):
+        layer.calibrate(width, jnp.full(axis.active(width), mean), jnp.ones(axis.active(width)))
+    for width, mean in ((0.25, 1.0), (0.5, 1.0), (0.56, 1.0), (0.57, 2.0), (1.0, 2.0)):
+        x = jnp.full((1, 2, 2, axis.active(width)), 5.0)
+        np.testing.assert_allclose(layer(x, width), 5 - mean, rtol=1e-4)
+    layer.only((1.0,))
+    np.testing.assert_allclose(layer(jnp.full((1, 2, 2, 4), 5.0), 0.5), 3.0, rtol=1e-4)
+
+
+def test_a_distilled_loss_has_no_gradient_through_the_teacher():
+    rng = np.random.default_rng(0)
+    logits, teacher = (jnp.asarray(rng.normal(size=shape), jnp.float32) for shape in ((3, 6, 10), (6, 10)))
+    truth = jnp.arange(3.0)
+
+    def loss(logits, teacher):
+        return objectives.distilled(logits, teacher, truth, 1.0).sum()
+
+    to_logits, to_teacher = jax.grad(loss, (0, 1))(logits, teacher)
+    assert np.all(to_teacher == 0)
+    # The gradient of a cross-entropy with soft targets: the difference of the predictions.
+    np.testing.assert_allclose(to_logits, (jax.nn.softmax(logits) - jax.nn.softmax(teacher)) / 6, rtol=1e-4, atol=1e-6)
+
+
+def test_the_widest_network_learns_from_the_labels_alone(digits):
+    images, labels = batch(digits)
+    graphdef, params, stats = split(network("awn"))
+    gradients = [
+        nested(graphdef, params, stats, images, labels, plan.fixed((0.5, 1.0), distillation=share), jax.random.key(0))
+        for share in (0.0, 1.0)
+    ]
+    one, other = (g.gradient["head"].kernel[...] for g in gradients)
+    # The later half of the head is read at full width only.
+    np.testing.assert_array_equal(one[4:], other[4:])
+    assert np.any(one[:4] != other[:4])
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_method_says_truly_whether_its_narrow_networks_are_prefixes(digits, method):
+    images, _ = batch(digits)
+    model = network(method)
+    if model.head.inputs.active(0.5) == model.head.inputs.channels:
+        return
+    model.train()
+    assert bool(check_prefix(model, images, [0.5])) == model.keeps_prefix
+
+
+def test_nested_training_of_an_ordinary_network_is_refused(digits):
+    images, labels = batch(digits)
+    graphdef, params, stats = split(network("us_net"))
+    with pytest.raises(ValueError, match="nested training needs triangular layers and one batch norm"):
+        nested(graphdef, params, stats, images, labels, plan.fixed((0.5, 1.0)), jax.random.key(0))
+    for changes, message in (
+        ({"widths.how": "nested"}, "widths.how must be 'sequential' unless"),
+        ({"model.norm": "switchable"}, "widths.train must be 'fixed' where model.norm is 'switchable', got 'random'"),
+    ):
+        with pytest.raises(configs.ConfigError, match=message):
+            config_of("us_net", **changes)
+
+
+def test_ends_add_to_the_narrowest_and_the_widest():
+    weighted = plan.every([widths.Axis.of(45)], 0.25, total=4.0, ends=0.2)
+    base = np.array(weighted.base)
+    np.testing.assert_allclose(base.sum(), 4.0)
+    np.testing.assert_allclose(base[[0, -1]] - base[1], 0.8)
+    assert np.ptp(base[1:-1]) == 0
+
+
+def test_equal_sizes_of_the_two_families():
+    ordinary, triangular = (experiment.make_model(config_of_size(m), (28, 28, 1), 10) for m in ("us_net", "awn"))
+    sizes = [sum(layer.weights(1) for layer in (m.conv1, m.conv2, m.conv3)) for m in (ordinary, triangular)]
+    assert abs(sizes[0] / sizes[1] - 1) < 0.02
+
+
+def config_of_size(method):
+    return configs.parse(apply(configs.default(), method))
