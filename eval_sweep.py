@@ -16,7 +16,7 @@ from awn_jax import data, evaluation, experiment, platform, profile
 from awn_jax.evaluation import html, report
 from awn_jax.evaluation.logits import logits_at
 from awn_jax.models import AnyWidthClassifier
-from awn_jax.training import calibration, checkpoints
+from awn_jax.training import checkpoints
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -56,10 +56,8 @@ def sweep_workdir(workdir: pathlib.Path, arguments: argparse.Namespace) -> evalu
     images = experiment.load_data(config, arguments.split)
     mesh = data.data_mesh()
     model, step = experiment.restore(config, workdir, images, mesh)
-    if arguments.calibrated or not calibration.calibrated(model):
-        print(f"── {workdir}: batch-norm statistics of step {step} from the training images")
-        training_images = experiment.load_data(config, "train")
-        experiment.calibrate(config, model, training_images, mesh, arguments.calibrated)
+    if arguments.calibrated:
+        experiment.calibrate(config, model, experiment.load_data(config, "train"), mesh, arguments.calibrated)
     with configs.blaming("widths"):
         result = evaluation.sweep(
             model,

@@ -124,6 +124,8 @@ def make_optimizer(config: Config, steps: int) -> tuple[optax.GradientTransforma
 def restore(config: Config, workdir: pathlib.Path, images: data.ImageSet, mesh: Mesh) -> tuple[AnyWidthClassifier, int]:
     """The network of a run's newest checkpoint, and the step that it was written at.
 
+    If its norms need calibration, and the run has not ended with it yet, that is done now, from the training images.
+
     Raises:
         CheckpointError: if there is none or it cannot be read.
     """
@@ -132,4 +134,7 @@ def restore(config: Config, workdir: pathlib.Path, images: data.ImageSet, mesh: 
     store = checkpoints.Checkpoints(workdir / "checkpoints", create=False)
     state = store.restore(init_state(model, optimizer, config.train.seed), mesh)
     store.close()
-    return merge(model, state), int(state.step)
+    model = merge(model, state)
+    if not calibration.calibrated(model):
+        calibrate(config, model, load_data(config, "train"), mesh)
+    return model, int(state.step)

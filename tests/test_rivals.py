@@ -159,14 +159,17 @@ def test_the_widest_network_learns_from_the_labels_alone(digits):
     assert np.any(one[:4] != other[:4])
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", ["awn", "us_net", "s_net", "shared_bn"])
 def test_a_method_says_truly_whether_its_narrow_networks_are_prefixes(digits, method):
     images, _ = batch(digits)
     model = network(method)
-    if model.head.inputs.active(0.5) == model.head.inputs.channels:
-        return
     model.train()
-    assert bool(check_prefix(model, images, [0.5])) == model.keeps_prefix
+    assert bool(check_prefix(model, images, [0.5])) == model.keeps_prefix == (method == "awn")
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_is_a_config(method):
+    assert configs.parse(apply(configs.default(), method)) is not None
 
 
 def test_nested_training_of_an_ordinary_network_is_refused(digits):

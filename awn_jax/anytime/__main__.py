@@ -39,6 +39,8 @@ def run(arguments: argparse.Namespace) -> None:
     config = configs.load(workdir / "config.json")
     images = experiment.load_data(config, "test")
     model, step = experiment.restore(config, workdir, images, data.data_mesh())
+    if not model.keeps_prefix:
+        raise configs.ConfigError(f"widening needs triangular layers, {workdir} has {config.model.conv} ones")
     height, breadth, planes = images.images.shape[1:]
     logits = logits_at(model, images, experiment.preparation(config), ladder)
     macs = [inspection.cost(model, (height, breadth, planes), width).macs for width in ladder]

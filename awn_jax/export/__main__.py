@@ -52,6 +52,10 @@ def run(arguments: argparse.Namespace) -> None:
     model, step = experiment.restore(config, arguments.workdir, images, data.data_mesh())
     preparation, to = experiment.preparation(config), arguments.to
     at = sorted(set(arguments.widths)) if to == "bundle" else [arguments.width]
+    if to == "bundle" and not model.keeps_prefix:
+        raise configs.ConfigError(
+            f"--to=bundle needs triangular layers, {arguments.workdir} has {config.model.conv} ones"
+        )
     height, breadth, planes = images.images.shape[1:]
     facts = {"mean": preparation.mean, "std": preparation.std}
     graphs = [export.ordinary(model, (height, breadth, planes), width, **facts) for width in at]
