@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from awn_jax import LeNet3C1L, data, experiment, widths
+from awn_jax import LeNet3C1L, data, experiment, export, widths
 from awn_jax import config as configs
+from awn_jax.export import stablehlo
+from awn_jax.export.read import READ
 from awn_jax.inspection import check_prefix
 from awn_jax.layers import CalibratedBatchNorm, Conv, SwitchableBatchNorm
 from awn_jax.methods import METHODS, apply
@@ -74,6 +76,18 @@ def test_an_untrained_width_uses_the_next_larger_batch_norm_sliced():
         np.testing.assert_allclose(layer(x[..., :active], width), expected, rtol=1e-5, atol=1e-5)
     with pytest.raises(ValueError, match=r"at must hold width 1, or it has no batch norm, got \(0.25, 0.5\)"):
         SwitchableBatchNorm(axis, (0.25, 0.5))
+
+
+@pytest.mark.parametrize("method", ["s_net", "us_net"])
+def test_one_width_of_a_rival_is_exported(digits, tmp_path, method):
+    images, _ = batch(digits)
+    model = shaken(network(method))
+    for norm in calibration.norms(model):
+        norm.known[...] = jnp.ones_like(norm.known[...])
+    model.eval()
+    stablehlo.save(export.ordinary(model, SIZE, 0.6), tmp_path / "net.stablehlo")
+    found = READ["stablehlo"](tmp_path / "net.stablehlo", 0.6)(np.asarray(images))
+    np.testing.assert_allclose(found, model(images, 0.6), rtol=1e-4, atol=1e-4)
 
 
 def test_each_pass_of_s_net_moves_its_own_statistics_only(digits):

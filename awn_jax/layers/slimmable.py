@@ -29,7 +29,8 @@ class SwitchableBatchNorm(nnx.Module):
         momentum, epsilon, dtype: of each, see `BatchNorm`.
 
     Attributes:
-        norms: one for each trained width, ascending.
+        channels: of each batch norm, ascending.
+        norms: one for each trained width.
 
     Raises:
         ValueError: if there is no batch norm for width 1.
@@ -52,7 +53,8 @@ class SwitchableBatchNorm(nnx.Module):
         exact = sorted(widths.exact_width(width) for width in at)
         if not exact or exact[-1] != 1:
             raise ValueError(f"at must hold width 1, or it has no batch norm, got {tuple(at)}")
-        private = (self.axis.prefix(width) for width in exact)
+        private = [self.axis.prefix(width) for width in exact]
+        self.channels = tuple(axis.channels for axis in private)
         self.norms = nnx.List([BatchNorm(a, momentum=momentum, epsilon=epsilon, dtype=dtype) for a in private])
 
     def __call__(self, x: Float[Array, "B H W C"], width: widths.Width = 1) -> Float[Array, "B H W C"]:
@@ -62,7 +64,7 @@ class SwitchableBatchNorm(nnx.Module):
 
     def private(self, width: widths.Width) -> BatchNorm:
         """The batch norm that serves a width: that of the next larger trained one."""
-        return next(norm for norm in self.norms if norm.axis.channels >= self.axis.active(width))
+        return self.norms[bisect.bisect_left(self.channels, self.axis.active(width))]
 
     def at_inference(self, width: widths.Width) -> tuple[Array, Array, Array, Array]:
         """Running mean and variance, scale and bias of the channels at a width."""
