@@ -60,15 +60,15 @@ class SwitchableBatchNorm(nnx.Module):
     def __call__(self, x: Float[Array, "B H W C"], width: widths.Width = 1) -> Float[Array, "B H W C"]:
         """Normalises each channel; arguments and errors as for `BatchNorm`."""
         check_channels(self, x, self.axis.active(width), width)
-        return self.private(width)(x, width)
+        return self.norms[self.position(width)](x, width)
 
-    def private(self, width: widths.Width) -> BatchNorm:
-        """The batch norm that serves a width: that of the next larger trained one."""
-        return self.norms[bisect.bisect_left(self.channels, self.axis.active(width))]
+    def position(self, width: widths.Width) -> int:
+        """Which of `norms` serves a width: that of the next larger trained one."""
+        return bisect.bisect_left(self.channels, self.axis.active(width))
 
     def at_inference(self, width: widths.Width) -> tuple[Array, Array, Array, Array]:
         """Running mean and variance, scale and bias of the channels at a width."""
-        return self.private(width).at_inference(width)
+        return self.norms[self.position(width)].at_inference(width)
 
 
 class CalibratedBatchNorm(nnx.Module):
