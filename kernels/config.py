@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Literal
 
-Method = Literal["convolution", "taps", "rows", "patches"]
+Method = Literal["convolution", "dilated", "taps", "rows", "patches"]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -38,9 +38,9 @@ def staircase_config(product: Product, w_shape: tuple[int, ...], visible: Visibl
     blocks = narrow // (96 if (kh, kw) == (1, 1) else 32)
     too_narrow = narrow < (128 if product == "weight_gradient" else 64)
     strided = product == "input_gradient" and strides != (1, 1)
-    if staircase.is_dense(visible, in_channels) or too_narrow or strided:
-        blocks = 1
-    return StaircaseConfig(max(1, min(blocks, 8)), multiple=VECTOR)
+    if staircase.is_dense(visible, in_channels) or too_narrow or strided or blocks < 2:
+        return StaircaseConfig()
+    return StaircaseConfig(min(blocks, 8), "dilated", multiple=VECTOR)
 
 
 def tpu_config(y_shape: tuple[int, ...], w_shape: tuple[int, ...], strides: Strides, dtype: DTypeLike) -> TpuConfig:

@@ -23,11 +23,11 @@ POINT: Padding = ((0, 0), (0, 0))
 VECTOR = 16  # float32 values in the widest vector of a CPU
 
 
-def conv(x: Array, w: Array, *, strides: Strides, padding: Padding) -> Array:
+def conv(x: Array, w: Array, *, strides: Strides, padding: Padding, dilated: bool = False) -> Array:
     """Returns [B, H', W', K], the convolution of x [B, H, W, C] with w [kh, kw, C, K]."""
     if _is_matmul(w.shape, strides, padding):
         return _dot(x, w[0, 0], (3,), (0,))
-    return _convolve(x, w, strides, padding)
+    return _convolve(x, w, strides, padding, dilated)
 
 
 def conv_by_taps(x: Array, w: Array, *, strides: Strides, padding: Padding) -> Array:
@@ -49,13 +49,15 @@ def conv_by_taps(x: Array, w: Array, *, strides: Strides, padding: Padding) -> A
     return functools.reduce(operator.add, terms)
 
 
-def input_gradient(dy: Array, w: Array, *, x_shape: tuple[int, ...], strides: Strides, padding: Padding) -> Array:
+def input_gradient(
+    dy: Array, w: Array, *, x_shape: tuple[int, ...], strides: Strides, padding: Padding, dilated: bool = False
+) -> Array:
     """Returns dx [B, H, W, C]: dy [B, H', W', K], dilated by the strides, convolved with the flipped kernel."""
     if _is_matmul(w.shape, strides, padding):
         return _dot(dy, w[0, 0], (3,), (1,))
     flipped = w[::-1, ::-1].swapaxes(2, 3)
     pads = _gradient_pads(x_shape, dy.shape, w.shape, strides, padding)
-    return _convolve(dy, flipped, (1, 1), pads, spread=strides)
+    return _convolve(dy, flipped, (1, 1), pads, dilated, spread=strides)
 
 
 def input_gradient_by_rows(
@@ -87,7 +89,9 @@ def input_gradient_by_rows(
     return dx
 
 
-def weight_gradient(x: Array, dy: Array, *, w_shape: tuple[int, ...], strides: Strides, padding: Padding) -> Array:
+def weight_gradient(
+    x: Array, dy: Array, *, w_shape: tuple[int, ...], strides: Strides, padding: Padding, dilated: bool = False
+) -> Array:
     """Returns dw [kh, kw, C, K] as a convolution over the batch: x as [C, H, W, B], dy as a kernel [H', W', B, K]."""
     if _is_matmul(w_shape, strides, padding):
         return _dot(x, dy, (0, 1, 2), (0, 1, 2))[None, None]
@@ -98,7 +102,7 @@ def weight_gradient(x: Array, dy: Array, *, w_shape: tuple[int, ...], strides: S
         )
     ]
     batch_last, kernel = x.transpose(3, 1, 2, 0), dy.transpose(1, 2, 0, 3)
-    return _convolve(batch_last, kernel, (1, 1), pads, reach=strides).transpose(1, 2, 0, 3)
+    return _convolve(batch_last, kernel, (1, 1), pads, dilated, reach=strides).transpose(1, 2, 0, 3)
 
 
 def weight_gradient_by_patches(
@@ -110,10 +114,19 @@ def weight_gradient_by_patches(
     return _dot(patches, dy, (1, 2, 3), (0, 1, 2)).reshape(w_shape)
 
 
-FORWARD: dict[str, Callable[..., Array]] = {"convolution": conv, "taps": conv_by_taps}
-INPUT_GRADIENT: dict[str, Callable[..., Array]] = {"convolution": input_gradient, "rows": input_gradient_by_rows}
+FORWARD: dict[str, Callable[..., Array]] = {
+    "convolution": conv,
+    "dilated": functools.partial(conv, dilated=True),
+    "taps": conv_by_taps,
+}
+INPUT_GRADIENT: dict[str, Callable[..., Array]] = {
+    "convolution": input_gradient,
+    "dilated": functools.partial(input_gradient, dilated=True),
+    "rows": input_gradient_by_rows,
+}
 WEIGHT_GRADIENT: dict[str, Callable[..., Array]] = {
     "convolution": weight_gradient,
+    "dilated": functools.partial(weight_gradient, dilated=True),
     "patches": weight_gradient_by_patches,
 }
 
@@ -123,13 +136,14 @@ def _convolve(
     w: Array,
     strides: Strides,
     padding: Sequence[tuple[int, int]],
+    dilated: bool,
     spread: Strides = (1, 1),
     reach: Strides = (1, 1),
 ) -> Array:
     # x is dilated by `spread`, w by `reach`. XLA on a CPU hands convolutions to YNNPACK, which runs narrow ones on one
     # core, unless x is dilated. Rows twice as far apart, under a kernel with rows twice as far apart, at twice the stride:
     # the same products, and Eigen runs them, as fast as the plain form where it reads whole vectors of channels.
-    if current_platform() == "cpu" and spread == (1, 1) and x.shape[3] % VECTOR == 0:
+    if dilated and current_platform() == "cpu" and spread == (1, 1) and x.shape[3] % VECTOR == 0:
         (sh, sw), (low, high), spread = strides, padding[0], (2, 1)
         strides, padding, reach = (2 * sh, sw), ((2 * low, 2 * high), padding[1]), (2 * reach[0], reach[1])
     return lax.conv_general_dilated(

@@ -8,6 +8,7 @@ import pytest
 from kernels import heuristics
 from kernels.config import StaircaseConfig
 from kernels.shapes import find
+from tests.kernels.oracle import Case
 from tests.kernels.suite import CASES, TriangularConvSuite, check
 
 
@@ -39,6 +40,15 @@ class TestStaircaseInBlocksByOtherMethods(TriangularConvSuite):
 
     def context(self):
         return configured({"forward": "taps", "input_gradient": "rows", "weight_gradient": "patches"})
+
+
+@pytest.mark.parametrize("strides", [(1, 1), (2, 1), (1, 2)])
+def test_dilated_form_matches_the_definition(strides):
+    padding = ((1, 0), (0, 2))
+    case = Case("dilated", (16, 5, 6, 32), (3, 2, 32, 48), tuple(2 * (k + 1) // 3 for k in range(48)), strides, padding)
+    config = StaircaseConfig(2, "dilated", multiple=16)
+    with mock.patch.object(heuristics, "staircase_config", return_value=config):
+        check(case, "float32", "xla_staircase")
 
 
 @pytest.mark.parametrize("implementation", ["reference", "xla_staircase", None])
