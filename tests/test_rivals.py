@@ -182,8 +182,24 @@ def test_a_method_says_truly_whether_its_narrow_networks_are_prefixes(digits, me
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_every_method_is_a_config(method):
-    assert configs.parse(apply(configs.default(), method)) is not None
+def test_every_method_takes_cifar_100s_shapes(method):
+    config = configs.parse(apply(configs.default(), method))
+    model = experiment.make_model(config, (32, 32, 3), 100)
+    x = jax.ShapeDtypeStruct((2, 32, 32, 3), jnp.float32)
+    widths_trained = experiment.make_plan(config, model).widths
+    for width in {widths_trained[0], widths_trained[-1]}:
+        assert nnx.eval_shape(lambda m, x, width=width: m(x, width), model, x).shape == (2, 100)
+
+
+def test_no_draw_compiles_the_step_anew(digits):
+    images, labels = batch(digits, 8)
+    config = config_of("us_net", **{"model.channels": 4})
+    model = experiment.make_model(config, SIZE, 10)
+    graphdef, params, stats = split(model)
+    drawn = experiment.make_plan(config, model)
+    step = jax.jit(lambda key: sequential(graphdef, params, stats, images, labels, drawn, key).loss)
+    assert len({float(step(jax.random.key(seed))) for seed in range(6)}) > 1
+    assert step._cache_size() == 1
 
 
 def test_nested_training_of_an_ordinary_network_is_refused(digits):
