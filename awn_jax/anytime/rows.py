@@ -85,10 +85,10 @@ class _Calls:
             parts.append(jnp.zeros((*x.shape[:-1], thin.padded(reads) - reads), x.dtype))
         x = jnp.concatenate(parts, -1) if len(parts) > 1 else x
         self.seen.append(None if x is self.images else x)
-        if few and isinstance(layer, TriConv):
-            return thin.rows(layer, x, self.width, self.after)
         if self.after is None:
             return layer(x, self.width)
+        if few and isinstance(layer, TriConv):
+            return thin.rows(layer, x, self.width, self.after)
         if layer.outputs.active(self.after) == layer.outputs.active(self.width):
             like = jax.eval_shape(lambda x: layer(x, self.width), x)
             return jnp.zeros((*like.shape[:-1], 0), like.dtype)

@@ -25,10 +25,13 @@ LANES = 8
 
 def suits(layer: Triangular, width: widths.Width, after: widths.Width | None) -> bool:
     """Whether the outputs born between two widths are better computed by columns."""
-    if not isinstance(layer, TriConv):
+    # A start has few inputs as well, and less to gather than to rearrange.
+    if not isinstance(layer, TriConv) or after is None:
         return False
-    start = 0 if after is None else layer.outputs.active(after)
-    few = 0 < layer.outputs.active(width) - start <= MOST_OUTPUTS and layer.inputs.active(width) >= LEAST_INPUTS
+    few = (
+        0 < layer.outputs.active(width) - layer.outputs.active(after) <= MOST_OUTPUTS
+        and layer.inputs.active(width) >= LEAST_INPUTS
+    )
     plain = layer.strides in (1, (1, 1)) and layer.kernel.shape[1] > 1 and layer.implementation is None
     return few and plain and jax.default_backend() == "cpu"
 
@@ -39,7 +42,7 @@ def padded(channels: int) -> int:
 
 
 def rows(
-    layer: TriConv, x: Float[Array, "B H W C"], width: widths.Width, after: widths.Width | None
+    layer: TriConv, x: Float[Array, "B H W C"], width: widths.Width, after: widths.Width
 ) -> Float[Array, "B h w K"]:
     """The outputs of a convolution that a width has and a narrower one, `after`, has not.
 
@@ -47,7 +50,7 @@ def rows(
         layer: of stride 1.
         x: inputs with all channels that are active at `width`, and then any number of zeros.
         width: the wider one, static.
-        after: the narrower one, static; None for all outputs.
+        after: the narrower one, static.
     """
     kernel, visible, bias = layer.sliced(x[..., : layer.inputs.active(width)], width, after)
     kh, kw, reads, writes = kernel.shape
