@@ -8,6 +8,7 @@ Results have the dtype that they were accumulated in, at least float32: what add
 """
 
 import functools
+import math
 import operator
 from collections.abc import Callable, Sequence
 
@@ -26,7 +27,7 @@ VECTOR = 16  # float32 values in the widest vector of a CPU
 def conv(x: Array, w: Array, *, strides: Strides, padding: Padding, dilated: bool = False) -> Array:
     """Returns [B, H', W', K], the convolution of x [B, H, W, C] with w [kh, kw, C, K]."""
     if _is_matmul(w.shape, strides, padding):
-        return _dot(x, w[0, 0], (3,), (0,))
+        return _dot(_pixels(x), w[0, 0], (1,), (0,)).reshape(*x.shape[:3], w.shape[3])
     return _convolve(x, w, strides, padding, dilated)
 
 
@@ -54,7 +55,7 @@ def input_gradient(
 ) -> Array:
     """Returns dx [B, H, W, C]: dy [B, H', W', K], dilated by the strides, convolved with the flipped kernel."""
     if _is_matmul(w.shape, strides, padding):
-        return _dot(dy, w[0, 0], (3,), (1,))
+        return _dot(_pixels(dy), w[0, 0], (1,), (1,)).reshape(x_shape)
     flipped = w[::-1, ::-1].swapaxes(2, 3)
     pads = _gradient_pads(x_shape, dy.shape, w.shape, strides, padding)
     return _convolve(dy, flipped, (1, 1), pads, dilated, spread=strides)
@@ -94,7 +95,7 @@ def weight_gradient(
 ) -> Array:
     """Returns dw [kh, kw, C, K] as a convolution over the batch: x as [C, H, W, B], dy as a kernel [H', W', B, K]."""
     if _is_matmul(w_shape, strides, padding):
-        return _dot(x, dy, (0, 1, 2), (0, 1, 2))[None, None]
+        return _dot(_pixels(x), _pixels(dy), (0,), (0,))[None, None]
     pads = [
         (low, taps + (out - 1) * stride - size - low)
         for size, out, taps, stride, (low, _) in zip(
@@ -184,6 +185,11 @@ def _windows(
 
 def _dot(a: Array, b: Array, a_axes: tuple[int, ...], b_axes: tuple[int, ...]) -> Array:
     return lax.dot_general(a, b, ((a_axes, b_axes), ((), ())), preferred_element_type=_accumulator(a))
+
+
+def _pixels(x: Array) -> Array:
+    # Products of matrices alone: XLA on a CPU takes up to 1.3 times as long where it sees the image.
+    return x.reshape(math.prod(x.shape[:3]), x.shape[3])
 
 
 def _accumulator(x: Array) -> DTypeLike:
