@@ -22,7 +22,7 @@ NAMES = {
     "awn_ends": "narrowest and widest weighted",
     "awn_visible": "initialised by visible inputs",
     "awn_adamw": "AdamW, cosine",
-    "awn_augmented": "shifted and mirrored images",
+    "awn_augmented": "mirrored images",
     "awn_2": "AWN, 2 widths",
     "awn_8": "AWN, 8 widths",
     "awn_full": "triangular, full width only",
