@@ -17,10 +17,13 @@ from awn_jax.models import AnyWidthClassifier
 
 
 class Programs:
-    """The compiled steps of one network structure, from one width to another; weights and images are arguments."""
+    """The compiled steps of one network structure, from one width to another; weights and images are arguments.
 
-    def __init__(self, graphdef: Any):
-        self.graphdef = graphdef
+    The weights are a flat tuple: to flatten a model's state anew at every call costs as much as the call.
+    """
+
+    def __init__(self, graphdef: Any, structure: Any):
+        self._graphdef, self._structure = graphdef, structure
         self._steps: dict[tuple[float, float | None], Any] = {}
         self._macs: dict[tuple[tuple[int, ...], float], int] = {}
 
@@ -29,7 +32,7 @@ class Programs:
         if (width, after) not in self._steps:
 
             def step(params: Any, images: Array, inputs: rows.Inputs, logits: Array | None) -> Any:
-                model = nnx.merge(self.graphdef, params)
+                model = self._model(params)
                 model.eval()
                 return rows.forward(model, images, width, after, inputs, logits)
 
@@ -40,9 +43,12 @@ class Programs:
         """Multiply-accumulates of a direct run for one image."""
         if (image_size, width) not in self._macs:
             height, breadth, planes = image_size
-            cost = inspection.cost(nnx.merge(self.graphdef, params), (height, breadth, planes), width)
+            cost = inspection.cost(self._model(params), (height, breadth, planes), width)
             self._macs[image_size, width] = cost.macs
         return self._macs[image_size, width]
+
+    def _model(self, params: Any) -> AnyWidthClassifier:
+        return nnx.merge(self._graphdef, jax.tree.unflatten(self._structure, params))
 
 
 # Keyed by the structure, so that `start` compiles nothing for a model that it has seen, whatever its weights are by now.
@@ -102,8 +108,9 @@ def start(
 
 def split(model: AnyWidthClassifier) -> tuple[Programs, Any]:
     """The compiled steps of a model's structure, and its weights as they are now."""
-    graphdef, params = nnx.split(model)
-    return _programs(graphdef), jax.tree.map(lambda weights: weights, params)
+    graphdef, state = nnx.split(model)
+    params, structure = jax.tree.flatten(state)
+    return _programs(graphdef, structure), tuple(params)
 
 
 def begin(programs: Programs, params: Any, x: Array, width: float) -> tuple[Array, State]:
