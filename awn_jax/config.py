@@ -220,7 +220,7 @@ class Config:
 
 
 # May differ between a run and its continuation: they do not change the result.
-FREE_ON_RESUME = ("data.data_dir", "train.log_every", "train.checkpoint_minutes")
+FREE_ON_RESUME = ("data.data_dir", "train.log_every", "train.checkpoint_minutes", "train.snapshots")
 
 
 def default() -> ml_collections.ConfigDict:

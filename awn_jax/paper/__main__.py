@@ -68,8 +68,6 @@ def parse_arguments(argv: list[str] | None = None) -> tuple[argparse.Namespace, 
 def make(parsed: argparse.Namespace, changes: list[str]) -> None:
     folder = parsed.out / "records"
     wanted = experiments.needed(parsed.targets, parsed.datasets, parsed.methods, parsed.seeds)
-    keep = [f"--config.train.snapshots={SNAPSHOTS}"] if "fig2" in parsed.targets else []
-    kept = set(experiments.needed(["fig2"], parsed.datasets, parsed.methods, parsed.seeds)) if keep else set()
     if not parsed.no_train:
         missing = [run for run in wanted if not (folder / f"{run.name}.json").exists()]
         print(f"── {len(wanted)} runs, {len(missing)} of them missing", flush=True)
@@ -77,13 +75,11 @@ def make(parsed: argparse.Namespace, changes: list[str]) -> None:
         def finish(run: Experiment) -> None:
             records.save(_measured(run, parsed.runs / run.name, changes), folder)
 
-        runs.train(
-            missing,
-            parsed.runs,
-            lambda run: [*changes, *(keep if run in kept else [])],
-            jobs=parsed.jobs,
-            finish=finish,
-        )
+        def flags(run: Experiment) -> list[str]:
+            keep = run.method in TARGETS["fig2"].methods
+            return [*changes, f"--config.train.snapshots={SNAPSHOTS}"] if keep else changes
+
+        runs.train(missing, parsed.runs, flags, jobs=parsed.jobs, finish=finish)
     found = {run: record for run, record in records.load_all(folder).items() if run in set(wanted)}
     if not found:
         raise configs.ConfigError(f"{folder} holds no record of these runs; without --no-train they are run")
@@ -117,9 +113,11 @@ def write(target: str, dataset: str, found: Mapping[Experiment, Record], parsed:
         path = parsed.out / f"{name}.json"
         histories = moments.load(path)
         for method in methods:
-            workdir = parsed.runs / Experiment(dataset, method, parsed.seeds[0]).name
-            if method not in histories and (workdir / "snapshots").is_dir():
-                histories[method] = moments.history(workdir)
+            run = Experiment(dataset, method, parsed.seeds[0])
+            if method not in histories and (parsed.runs / run.name / "snapshots").is_dir():
+                histories[method] = moments.history(parsed.runs / run.name)
+            elif method not in histories:
+                print(f"{run.name} has no snapshots in {parsed.runs}: delete its record to run it again")
         if histories:
             moments.save(histories, path)
             figures.batch_statistics(histories, dataset, parsed.out / f"{name}.png")
