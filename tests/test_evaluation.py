@@ -57,6 +57,12 @@ def test_one_pass_scores_every_width_as_a_run_at_that_width_does(digits, swept):
     assert result.auc == pytest.approx(area_under_curve([r.width for r in result.rows], [r.top1 for r in result.rows]))
 
 
+def test_a_width_finds_the_row_of_its_sub_network(swept):
+    model, result = swept
+    for width in (0.25, 0.3, 0.5, 0.55, 0.99, 1.0):
+        assert result.at(width).params == cost(model, (28, 28, 1), width).params
+
+
 def test_chosen_widths_only(digits, swept):
     model, result = swept
     chosen = sweep(model, digits.take(100), PREPARATION, data.data_mesh(), at=[0.5, 1.0], progress=False)

@@ -1,5 +1,6 @@
 """The page with the width slider, in a real browser."""
 
+import itertools
 import json
 import re
 import shutil
@@ -32,7 +33,8 @@ def page(answers, tmp_path_factory):
     images = data.ImageSet(np.random.default_rng(0).integers(0, 256, (5, 9, 8, 1), np.uint8), labels, 3)
     rows = [Row(w, 100 * n, 2_000_000 * n, [0.4, 0.6, 0.8][n - 1], 1.0) for n, w in enumerate(WIDTHS, 1)]
     path = tmp_path_factory.mktemp("page") / "sweep.html"
-    sweep = Sweep(tuple(rows), 0.25, 0.6, 0.6)
+    edges = tuple((a.width + b.width) / 2 for a, b in itertools.pairwise(rows))
+    sweep = Sweep(tuple(rows), edges, 0.25, 0.6, 0.6)
     html.write(path, sweep, images, logits, title="<b>nets</b>", latency_ms={0.25: 0.125, 0.5: 0.25}, samples=4)
     return path
 
@@ -110,7 +112,7 @@ def test_logits_of_other_widths_are_refused(page, answers, tmp_path):
     labels, logits = answers
     images = data.ImageSet(np.zeros((5, 9, 8, 1), np.uint8), labels, 3)
     with pytest.raises(ValueError, match="logits must be of 1 widths and 5 images"):
-        html.write(tmp_path / "x", Sweep((Row(1.0, 1, 1, 1.0, 1.0),), 1.0, 1.0, 1.0), images, logits, title="")
+        html.write(tmp_path / "x", Sweep((Row(1.0, 1, 1, 1.0, 1.0),), (), 1.0, 1.0, 1.0), images, logits, title="")
 
 
 def test_sweep_command_writes_the_page_with_measured_latency(trained_run, repository, tmp_path):

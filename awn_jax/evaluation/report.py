@@ -35,6 +35,7 @@ def write(
         "auc": sweep.auc,
         "mean10": sweep.mean10,
         "alpha_min": sweep.alpha_min,
+        "edges": sweep.edges,
         **(extra or {}),
         "rows": rows,
     }

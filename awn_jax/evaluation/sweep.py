@@ -3,6 +3,7 @@
 Dimensions: B batch, N widths.
 """
 
+import bisect
 import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -48,15 +49,21 @@ class Sweep:
 
     Attributes:
         rows: ascending widths.
+        edges: widths at which one row's sub-network gives way to the next one's; one fewer.
         alpha_min: the narrowest.
         auc: area under the top-1 accuracy, see `area_under_curve`.
         mean10: mean top-1 accuracy over ten evenly spaced widths, as the paper's code prints.
     """
 
     rows: tuple[Row, ...]
+    edges: tuple[float, ...]
     alpha_min: float
     auc: float
     mean10: float
+
+    def at(self, width: float) -> Row:
+        """The row of the sub-network that a width gives."""
+        return self.rows[bisect.bisect_left(self.edges, width)]
 
 
 def area_under_curve(widths: Sequence[float], values: Sequence[float]) -> float:
@@ -164,7 +171,9 @@ def sweep(
     rows = tuple(Row(w, *c, float(t), float(n)) for w, c, t, n in zip(names, costs, correct, loss, strict=True))
     edges = _edges(model, names)
     top1 = [row.top1 for row in rows]
-    return Sweep(rows, float(names[0]), area_under_curve(names, top1), evenly_spaced_mean(names, top1, edges))
+    return Sweep(
+        rows, tuple(edges), float(names[0]), area_under_curve(names, top1), evenly_spaced_mean(names, top1, edges)
+    )
 
 
 def _edges(model: AnyWidthClassifier, at: Sequence[float]) -> list[float]:

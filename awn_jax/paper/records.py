@@ -110,7 +110,7 @@ def measure(run: Experiment, workdir: pathlib.Path, command: str, changes: Mappi
 
 def _sweep(values: Mapping[str, Any]) -> Sweep:
     rows = tuple(evaluation.Row(**row) for row in values["rows"])
-    return Sweep(rows, values["alpha_min"], values["auc"], values["mean10"])
+    return Sweep(rows, tuple(values["edges"]), values["alpha_min"], values["auc"], values["mean10"])
 
 
 def _seconds(workdir: pathlib.Path, batch_size: int) -> float:

@@ -72,11 +72,6 @@ def basis(records: Sequence[Record]) -> str:
     return f"{'/'.join(f'{e:g}' for e in epochs)}{short} epochs; seed {seeds}; {minutes:.0f} min; {hardware}"
 
 
-def at(sweep: Sweep, width: float) -> float:
-    """Top-1 at a width that the sweep lists."""
-    return next(row.top1 for row in sweep.rows if abs(row.width - width) < 1e-6)
-
-
 def views(records: Sequence[Record]) -> list[str]:
     """The test curves that records have, every width last."""
     return [view for view in ("test 4", "test 10", "test 20", "test") if all(view in r.curves for r in records)]
@@ -100,7 +95,7 @@ def table1(records: Records, dataset: str) -> str:
                 cells = []
                 for width in QUARTERS:
                     theirs = f" ({paper[width]:.2f})" if view == "test" and paper else ""
-                    cells.append(mean(at(record.curves[view], width) for record in found) + theirs)
+                    cells.append(mean(record.curves[view].at(width).top1 for record in found) + theirs)
                 rows.append([NAMES[method], view, *cells, basis(found)])
     return markdown(["top-1 %", "images", "¼ (paper)", "½", "¾", "1", "runs"], rows)
 
@@ -120,7 +115,7 @@ def table2(records: Records, dataset: str, methods: Sequence[str] = CONTENDERS) 
                     mean(curve.auc for curve in curves),
                     "" if paper is None else f"{paper:.2f}",
                     mean(curve.mean10 for curve in curves),
-                    *(mean(at(curve, width) for curve in curves) for width in QUARTERS),
+                    *(mean(curve.at(width).top1 for curve in curves) for width in QUARTERS),
                     f"{max(map(worst_dip, curves)):.2f}",
                     f"{curves[0].rows[-1].params:,}",
                     basis(found),
@@ -142,7 +137,7 @@ def fig6(records: Records, dataset: str) -> str:
             NAMES[method],
             mean(record.curves["test"].auc for record in found),
             f"{published.FIGURE_6[method]:.2f}" if dataset == "cifar10" else "",
-            mean(at(record.curves["test"], 1.0) for record in found),
+            mean(record.curves["test"].at(1.0).top1 for record in found),
             basis(found),
         ]
         for method in TARGETS["fig6"].methods
