@@ -182,7 +182,12 @@ def test_a_method_says_truly_whether_its_narrow_networks_are_prefixes(digits, me
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_every_method_takes_cifar_100s_shapes(method):
+def test_every_method_is_a_config(method):
+    assert configs.parse(apply(configs.default(), method)).widths.minimum > 0
+
+
+@pytest.mark.parametrize("method", ["awn", "s_net", "us_net", "single_8"])
+def test_cifar_100s_shapes(method):
     config = configs.parse(apply(configs.default(), method))
     model = experiment.make_model(config, (32, 32, 3), 100)
     x = jax.ShapeDtypeStruct((2, 32, 32, 3), jnp.float32)
