@@ -57,7 +57,9 @@ def sweep_workdir(workdir: pathlib.Path, arguments: argparse.Namespace) -> evalu
     mesh = data.data_mesh()
     model, step = experiment.restore(config, workdir, images, mesh)
     if arguments.calibrated:
-        experiment.calibrate(config, model, experiment.load_data(config, "train"), mesh, arguments.calibrated)
+        training_images = experiment.load_data(config, "train")
+        with configs.blaming("widths"):
+            experiment.calibrate(config, model, training_images, mesh, arguments.calibrated)
     with configs.blaming("widths"):
         result = evaluation.sweep(
             model,

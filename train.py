@@ -9,6 +9,7 @@ cut off, and ends where it would have ended.
 import dataclasses
 import itertools
 import json
+import os
 import pathlib
 import sys
 import time
@@ -19,7 +20,7 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from awn_jax import config as configs
-from awn_jax import data, evaluation, experiment, platform, training
+from awn_jax import data, evaluation, experiment, methods, platform, training
 from awn_jax.evaluation import report
 from awn_jax.training import calibration, checkpoints, interrupts, progress
 
@@ -197,12 +198,13 @@ def existing_config(arguments: list[str]) -> tuple[pathlib.Path, str]:
 
 
 def parse_flags(arguments: list[str]) -> list[str]:
-    """Flags, with a clear error for a config field that is not there."""
+    """Flags, with a clear error for a method or a config field that is not there."""
+    if any(argument.lstrip("-").split("=")[0] == "config" for argument in arguments):
+        filename, method = existing_config(arguments)
+        if method and filename.name in map(os.path.basename, experiments()):
+            methods.check(method)
     try:
         return app.parse_flags_with_usage(arguments)
-    except OSError:  # a config file that is not there, with fields to change
-        existing_config(arguments)
-        raise
     except (AttributeError, KeyError) as error:
         field = str(error).strip("\"'")
         given = next((a.split("=")[0] for a in arguments if a.startswith("--config.") and field in a), "--config.…")

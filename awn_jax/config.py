@@ -138,7 +138,10 @@ class WidthsConfig:
             self.train != "random" or not self.ends, f"widths.ends must be 0 where widths are random, got {self.ends}"
         )
         _require(0 <= self.distillation <= 1, f"widths.distillation must be in [0, 1], got {self.distillation}")
-        _require(self.calibrate >= 0, f"widths.calibrate must be 0 or more, got {self.calibrate}")
+        _require(
+            self.calibrate == 0 or self.calibrate >= 2,
+            f"widths.calibrate must be 0 or at least 2, the narrowest width and 1, got {self.calibrate}",
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -214,8 +217,9 @@ class Config:
             f"{widths.how!r} with {model.conv!r} and {model.norm!r}",
         )
         _require(
-            model.norm != "switchable" or widths.train == "fixed",
-            f"widths.train must be 'fixed' where model.norm is 'switchable', got {widths.train!r}",
+            model.norm != "switchable" or (widths.train == "fixed" and 1 in widths.fixed),
+            "widths.train must be 'fixed' and widths.fixed hold 1 where model.norm is 'switchable', got "
+            f"{widths.train!r} and {widths.fixed}",
         )
 
 

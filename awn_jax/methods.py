@@ -67,9 +67,14 @@ def apply(config: ml_collections.ConfigDict, method: str) -> ml_collections.Conf
     Raises:
         ConfigError: if there is no such method.
     """
+    check(method)
+    return update(config, METHODS[method])
+
+
+def check(method: str) -> None:
+    """Raises ConfigError unless there is such a method."""
     if method not in METHODS:
         raise ConfigError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
-    return update(config, METHODS[method])
 
 
 def update(config: ml_collections.ConfigDict, changes: Mapping[str, Any]) -> ml_collections.ConfigDict:

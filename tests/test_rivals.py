@@ -129,6 +129,8 @@ def test_calibration_gives_the_statistics_of_one_pass_over_all_images(digits, ba
         expected = model(x, width)
         model.eval()
         np.testing.assert_allclose(model(x, width), expected, rtol=1e-4, atol=1e-4)
+    with pytest.raises(ValueError, match=r"calibrated widths must hold 1, got \(0.5,\)"):
+        calibration.keep_only(model, (0.5,))
     assert calibration.known(model, 0.5)
     assert not calibration.known(model, 0.75)
 
@@ -214,7 +216,8 @@ def test_nested_training_of_an_ordinary_network_is_refused(digits):
         nested(graphdef, params, stats, images, labels, plan.fixed((0.5, 1.0)), jax.random.key(0))
     for changes, message in (
         ({"widths.how": "nested"}, "widths.how must be 'sequential' unless"),
-        ({"model.norm": "switchable"}, "widths.train must be 'fixed' where model.norm is 'switchable', got 'random'"),
+        ({"model.norm": "switchable"}, "widths.train must be 'fixed' and widths.fixed hold 1 where model.norm is"),
+        ({"widths.calibrate": 1}, "widths.calibrate must be 0 or at least 2, the narrowest width and 1, got 1"),
     ):
         with pytest.raises(configs.ConfigError, match=message):
             config_of("us_net", **changes)

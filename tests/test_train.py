@@ -146,6 +146,7 @@ def test_loss_that_leaves_the_finite_numbers_stops_the_run_and_keeps_the_checkpo
     [
         ("--config.train.epoks=3", "--config.train.epoks: the config has no field 'epoks'"),
         ("--config=configs/lenet.py", "--config must be a file, got configs/lenet.py; there are configs/lenet_"),
+        ("--config=configs/lenet_digits.py:slim", "method must be one of awn, awn_fixed"),
         ("--config.train.epochs=-1.0", "train.epochs must be above 0, got -1"),
         ("--config.train.batch_size=5000", "batch_size must be at most the 1438 training images, got 5000"),
         ("--config.data.name=npz:/nowhere.npz", "/nowhere.npz is not a readable .npz file"),

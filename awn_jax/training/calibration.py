@@ -39,7 +39,13 @@ def known(model: nnx.Module, width: float) -> bool:
 
 
 def keep_only(model: nnx.Module, at: Sequence[float]) -> None:
-    """Forgets all statistics but those at the given widths, in place; see `CalibratedBatchNorm.only`."""
+    """Forgets all statistics but those at the given widths, in place; see `CalibratedBatchNorm.only`.
+
+    Raises:
+        ValueError: if width 1 is not among them: no larger one could stand in for it.
+    """
+    if 1 not in at:
+        raise ValueError(f"calibrated widths must hold 1, got {tuple(at)}")
     for norm in norms(model):
         norm.only(at)
 
