@@ -34,6 +34,22 @@ def with_layers(model: Model, replacement: Replacement) -> Model:
     return copied((), model)
 
 
+def watched(model: Model, name: str, see: Callable[[Any], None]) -> Model:
+    """A copy of a model that shows to `see` what the layer of a dotted name reads, at every call of it."""
+
+    def replacement(path: str, layer: Any) -> Any:
+        if path != name:
+            return None
+
+        def call(x: Any, *rest: Any) -> Any:
+            see(x)
+            return layer(x, *rest)
+
+        return call
+
+    return with_layers(model, replacement)
+
+
 def _children(module: nnx.Module) -> list[tuple[str, nnx.Module]]:
     return [(name, value) for name, value in vars(module).items() if isinstance(value, nnx.Module)]
 

@@ -5,14 +5,14 @@ The order is a pure function of seed and step, so that the step alone is the pos
 
 import abc
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array, Int, Num
+from jaxtyping import Array, Bool, Int, Num
 
 from awn_jax.data.sources import ImageSet
 
@@ -122,6 +122,28 @@ class HostFeed(Feed):
 
     def batch(self, constants: dict[str, Array], step: Any) -> tuple[Num[Array, "B H W P"], Int[Array, " B"]]:
         return step["images"], step["labels"]
+
+
+def once_through(
+    data: ImageSet, mesh: Mesh, batch_size: int
+) -> Iterator[tuple[Num[Array, "B H W P"], Int[Array, " B"], Bool[Array, " B"]]]:
+    """Every image once, in order: images, labels and which of them count, each batch split over the mesh.
+
+    Args:
+        data: the images.
+        mesh: devices, with an axis `data`.
+        batch_size: rounded up to a multiple of the devices. The last batch is filled up with the first images again, which
+            do not count.
+    """
+    devices = mesh.shape[BATCH_AXIS]
+    batch_size = -(-min(batch_size, len(data)) // devices) * devices
+    sharded = NamedSharding(mesh, PartitionSpec(BATCH_AXIS))
+    for start in range(0, len(data), batch_size):
+        positions = np.arange(start, start + batch_size)
+        chosen = positions % len(data)
+        batch = data.images[chosen], data.labels[chosen], positions < len(data)
+        images, labels, counted = (jax.device_put(values, sharded) for values in batch)
+        yield images, labels, counted
 
 
 def replicate(tree: Any, mesh: Mesh) -> Any:

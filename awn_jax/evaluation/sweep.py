@@ -14,12 +14,12 @@ import numpy as np
 import optax
 import tqdm
 from flax import nnx
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Int, Num
 
 from awn_jax import inspection, platform
 from awn_jax import widths as width_arithmetic
-from awn_jax.data import BATCH_AXIS, ImageSet, Preparation, replicate
+from awn_jax.data import ImageSet, Preparation, once_through, replicate
 from awn_jax.models import AnyWidthClassifier, axes, distinct_widths
 
 Scores = tuple[Float[Array, " N"], Float[Array, " N"]]
@@ -154,18 +154,11 @@ def sweep(
     """
     model.eval()
     names = tuple(at) if at is not None else distinct_widths(model, minimum)
-    devices = mesh.shape[BATCH_AXIS]
-    batch_size = -(-min(batch_size, len(data)) // devices) * devices
     scorer = make_scorer(model, names, preparation)
     state = replicate(nnx.split(model)[1], mesh)
-    sharded = NamedSharding(mesh, PartitionSpec(BATCH_AXIS))
-    totals = []
-    for start in tqdm.trange(0, len(data), batch_size, desc="sweep", leave=False, disable=None if progress else True):
-        # The last batch is filled up with the first images again, which do not count.
-        positions = np.arange(start, start + batch_size)
-        chosen = positions % len(data)
-        batch = data.images[chosen], data.labels[chosen], positions < len(data)
-        totals.append(scorer(state, *(jax.device_put(values, sharded) for values in batch)))
+    batches = once_through(data, mesh, batch_size)
+    bar = {"desc": "sweep", "leave": False, "disable": None if progress else True}
+    totals = [scorer(state, *batch) for batch in tqdm.tqdm(batches, total=-(-len(data) // batch_size), **bar)]
     correct, loss = (np.sum([np.asarray(total[i], np.float64) for total in totals], 0) / len(data) for i in (0, 1))
     costs = [inspection.cost(model, data.images.shape[1:], width) for width in names]
     rows = tuple(Row(w, *c, float(t), float(n)) for w, c, t, n in zip(names, costs, correct, loss, strict=True))

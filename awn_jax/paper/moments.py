@@ -14,7 +14,7 @@ from awn_jax import config as configs
 from awn_jax import data, experiment
 from awn_jax.layers import functional
 from awn_jax.paper.records import QUARTERS
-from awn_jax.rewire import with_layers
+from awn_jax.rewire import watched
 from awn_jax.training import checkpoints, init_state, merge
 
 LAYER, BATCH = "norm2", 128
@@ -59,24 +59,12 @@ def history(workdir: pathlib.Path, at: Sequence[float] = QUARTERS) -> History:
 
 def _moments(model: Any, x: Any, width: float, narrowest: float) -> dict[str, float]:
     seen: list[Any] = []
-
-    def watched(name: str, layer: Any) -> Any:
-        if name != LAYER:
-            return None
-
-        def call(x: Any, at: float = 1) -> Any:
-            seen.append((layer, x))
-            return layer(x, at)
-
-        return call
-
     model.train()
     # A copy, because a batch norm in training mode moves its statistics.
-    with_layers(nnx.clone(model), watched)(x, width)
-    layer, inputs = seen[0]
+    watched(nnx.clone(model), LAYER, seen.append)(x, width)
+    layer = getattr(model, LAYER)
     shared = layer.axis.active(narrowest)
-    original = getattr(model, LAYER)
-    batch, running = functional.batch_moments(inputs), original.at_inference(width)[:2]
+    batch, running = functional.batch_moments(seen[0]), layer.at_inference(width)[:2]
     values = dict(zip(("batch_mean", "batch_var", "running_mean", "running_var"), (*batch, *running), strict=True))
     return {name: float(np.asarray(value)[:shared].mean()) for name, value in values.items()}
 

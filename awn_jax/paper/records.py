@@ -6,6 +6,8 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
+from flax import nnx
+
 from awn_jax import config as configs
 from awn_jax import data, evaluation, experiment
 from awn_jax.evaluation import Sweep
@@ -87,12 +89,12 @@ def measure(run: Experiment, workdir: pathlib.Path, command: str, changes: Mappi
 
     if config.widths.minimum <= QUARTERS[0]:
         curves["train"] = sweep(model, training_images, at=QUARTERS)
-    # From the most to the fewest: what is forgotten on the way is not needed again.
-    for count in sorted(CALIBRATED, reverse=True) if calibration.norms(model) else ():
+    for count in CALIBRATED if calibration.norms(model) else ():
         at = experiment.evenly_spaced(count, model, config.widths.minimum)
-        widest, _ = experiment.restore(config, workdir, test_images, mesh)
-        experiment.calibrate(config, widest, training_images, mesh, at)
-        curves[f"test {count}"] = sweep(widest, test_images, minimum=config.widths.minimum)
+        # A copy, because the statistics of all other widths are forgotten.
+        view = nnx.clone(model)
+        experiment.calibrate(config, view, training_images, mesh, at)
+        curves[f"test {count}"] = sweep(view, test_images, minimum=config.widths.minimum)
     return Record(
         run.dataset,
         run.method,

@@ -11,14 +11,14 @@ import jax.numpy as jnp
 import numpy as np
 import tqdm
 from flax import nnx
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Num
 
 from awn_jax import inspection, platform
-from awn_jax.data import BATCH_AXIS, ImageSet, Preparation, replicate
+from awn_jax.data import ImageSet, Preparation, once_through, replicate
 from awn_jax.layers import CalibratedBatchNorm
 from awn_jax.models import AnyWidthClassifier
-from awn_jax.rewire import with_layers
+from awn_jax.rewire import watched
 
 Moments = tuple[Float[Array, " C"], Float[Array, " C"]]
 
@@ -80,9 +80,6 @@ def calibrate(
     Source: Universally Slimmable Networks (Yu & Huang, 2019), section 3.3.
     """
     model.eval()
-    devices = mesh.shape[BATCH_AXIS]
-    batch_size = -(-min(batch_size, len(data)) // devices) * devices
-    sharded = NamedSharding(mesh, PartitionSpec(BATCH_AXIS))
     layers = _in_order(model, data.images.shape[1:])
     bar = tqdm.tqdm(total=len(at) * len(layers), desc="calibrating", leave=False, disable=None if progress else True)
     for width in at:
@@ -91,13 +88,9 @@ def calibrate(
             moments = _make_moments(graphdef, preparation, width, name)
             state = replicate(state, mesh)
             parts = []
-            for start in range(0, len(data), batch_size):
-                # The last batch is filled up with the first images again, which do not count.
-                positions = np.arange(start, start + batch_size)
-                batch = data.images[positions % len(data)], positions < len(data)
-                found = moments(state, *(jax.device_put(values, sharded) for values in batch))
-                mean, var = (np.asarray(value, np.float64) for value in found)
-                parts.append((int(batch[1].sum()), mean, var))
+            for images, _, counted in once_through(data, mesh, batch_size):
+                mean, var = (np.asarray(value, np.float64) for value in moments(state, images, counted))
+                parts.append((int(counted.sum()), mean, var))
             norm.calibrate(width, *(jnp.asarray(value, norm.mean.dtype) for value in _joined(parts)))
             bar.update()
     bar.close()
@@ -121,18 +114,8 @@ def _make_moments(graphdef: Any, preparation: Preparation, width: float, name: s
 
     def moments(state: Any, images: Num[Array, "B H W P"], counted: Bool[Array, " B"]) -> Moments:
         found: list[Moments] = []
-
-        def watched(path: str, layer: Any) -> Any:
-            if path != name:
-                return None
-
-            def call(x: Array, width: float = 1) -> Array:
-                found.append(_moments(x, counted))
-                return layer(x, width)
-
-            return call
-
-        with_layers(nnx.merge(graphdef, state), watched)(preparation.normalised(images), width)
+        model = watched(nnx.merge(graphdef, state), name, lambda x: found.append(_moments(x, counted)))
+        model(preparation.normalised(images), width)
         return found[0]
 
     return jax.jit(moments, compiler_options=platform.compiler_options())
