@@ -35,12 +35,20 @@ def exact_width(width: Width, name: str = "width") -> Fraction:
         ValueError: if the width is not a number in (0, 1].
     """
     try:
-        fraction = Fraction(width) if isinstance(width, int | Fraction) else Fraction(str(width))
+        fraction = _printed(width) if isinstance(width, float) else _fraction(width)
     except ValueError:
         raise ValueError(f"{name} must be a number in (0, 1], got {width!r}") from None
     if not 0 < fraction <= 1:
         raise ValueError(f"{name} must be in (0, 1], got {width}")
     return fraction
+
+
+def _fraction(width: Width) -> Fraction:
+    return Fraction(width) if isinstance(width, int | Fraction) else Fraction(str(width))
+
+
+# An anytime step asks for two of them, and reading a number's digits takes longer than starting a program.
+_printed = functools.lru_cache(_fraction)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -50,6 +50,33 @@ def conv_by_taps(x: Array, w: Array, *, strides: Strides, padding: Padding) -> A
     return functools.reduce(operator.add, terms)
 
 
+def conv_by_rows(x: Array, w: Array, *, strides: Strides, padding: Padding) -> Array:
+    """Returns the convolution: each row of x convolved along the width with all kernel rows at once, the results added.
+
+    A product with few outputs does not pay for gathering its inputs into patches. These patches are `kh` times smaller and
+    lie side by side in memory, and serve `kh` times the outputs.
+    """
+    kh, kw, in_channels, out_channels = w.shape
+    rows = w.transpose(1, 2, 0, 3).reshape(1, kw, in_channels, kh * out_channels)
+    spread = lax.conv_general_dilated(
+        x,
+        rows,
+        (1, strides[1]),
+        ((0, 0), padding[1]),
+        dimension_numbers=DIMENSIONS,
+        preferred_element_type=_accumulator(x),
+    )
+    spread = spread.reshape(*spread.shape[:3], kh, out_channels)
+    low, high = padding[0]
+    zero = jnp.zeros((), spread.dtype)
+    terms = []
+    for p in range(kh):
+        # Row i of the result takes row i + p - low of x; where there is none, lax.pad crops or fills up.
+        place = ((0, 0, 0), (low - p, high - (kh - 1 - p), 0), (0, 0, 0), (0, 0, 0))
+        terms.append(lax.pad(spread[..., p, :], zero, place)[:, :: strides[0]])
+    return functools.reduce(operator.add, terms)
+
+
 def input_gradient(
     dy: Array, w: Array, *, x_shape: tuple[int, ...], strides: Strides, padding: Padding, dilated: bool = False
 ) -> Array:
@@ -118,6 +145,7 @@ def weight_gradient_by_patches(
 FORWARD: dict[str, Callable[..., Array]] = {
     "convolution": conv,
     "dilated": functools.partial(conv, dilated=True),
+    "rows": conv_by_rows,
     "taps": conv_by_taps,
 }
 INPUT_GRADIENT: dict[str, Callable[..., Array]] = {

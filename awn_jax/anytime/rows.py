@@ -15,8 +15,6 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from awn_jax import widths
-from awn_jax.anytime import thin
-from awn_jax.layers import TriConv
 from awn_jax.layers.triangular import Triangular
 from awn_jax.models import AnyWidthClassifier
 from awn_jax.rewire import with_layers
@@ -75,20 +73,12 @@ class _Calls:
 
     def triangular(self, layer: Triangular, x: Array) -> Array:
         old = next(self.old) if self.after is not None else None
-        few = thin.suits(layer, self.width, self.after)
-        reads = layer.inputs.active(self.width)
-        parts = [x]
         # The images, and what the model makes of them before its first layer, come whole at every width.
-        if old is not None and self.after is not None and x.shape[-1] != reads:
-            parts = [old[..., : layer.inputs.active(self.after)], x]
-        if few:
-            parts.append(jnp.zeros((*x.shape[:-1], thin.padded(reads) - reads), x.dtype))
-        x = jnp.concatenate(parts, -1) if len(parts) > 1 else x
+        if old is not None and x.shape[-1] != layer.inputs.active(self.width):
+            x = jnp.concatenate([old, x], -1)
         self.seen.append(None if x is self.images else x)
         if self.after is None:
             return layer(x, self.width)
-        if few and isinstance(layer, TriConv):
-            return thin.rows(layer, x, self.width, self.after)
         if layer.outputs.active(self.after) == layer.outputs.active(self.width):
             like = jax.eval_shape(lambda x: layer(x, self.width), x)
             return jnp.zeros((*like.shape[:-1], 0), like.dtype)
