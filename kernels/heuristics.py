@@ -30,7 +30,7 @@ def staircase_config(product: Product, w_shape: tuple[int, ...], visible: Visibl
     narrow = min(in_channels, out_channels)
     if product == "forward" and visible[-1] == in_channels == 1:
         return StaircaseConfig(method="taps")
-    if product == "forward" and kh > 1 and strides[0] == 1 and out_channels <= VECTOR:
+    if product == "forward" and kh > 1 and strides[0] == 1 and out_channels < 24:
         return StaircaseConfig(method="rows")
     if product == "weight_gradient" and in_channels <= 4:
         return StaircaseConfig(method="patches")

@@ -43,11 +43,15 @@ class TestStaircaseInBlocksByOtherMethods(TriangularConvSuite):
 
 
 @pytest.mark.parametrize("strides", [(1, 1), (2, 1), (1, 2)])
-def test_dilated_form_matches_the_definition(strides):
+@pytest.mark.parametrize("forward", ["dilated", "rows"])
+def test_forms_for_some_widths_match_the_definition(forward, strides):
     padding = ((1, 0), (0, 2))
-    case = Case("dilated", (16, 5, 6, 32), (3, 2, 32, 48), tuple(2 * (k + 1) // 3 for k in range(48)), strides, padding)
-    config = StaircaseConfig(2, "dilated", multiple=16)
-    with mock.patch.object(heuristics, "staircase_config", return_value=config):
+    case = Case(forward, (16, 5, 6, 32), (3, 2, 32, 48), tuple(2 * (k + 1) // 3 for k in range(48)), strides, padding)
+
+    def config(product, *_):
+        return StaircaseConfig(2, forward if product == "forward" else "dilated", multiple=16)
+
+    with mock.patch.object(heuristics, "staircase_config", config):
         check(case, "float32", "xla_staircase")
 
 
