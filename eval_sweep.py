@@ -7,7 +7,6 @@ Writes sweep.json, sweep.csv and sweep.png into each workdir; with several, also
 """
 
 import argparse
-import logging
 import pathlib
 
 from awn_jax import arguments as types
@@ -116,9 +115,7 @@ def latencies(
 
 def main() -> None:
     arguments = parse_arguments()
-    logging.getLogger("absl").setLevel(logging.WARNING)
-    platform.keep_freed_memory()
-    platform.use_compilation_cache()
+    platform.start()
     try:
         sweeps = {str(workdir): sweep_workdir(workdir, arguments) for workdir in arguments.workdir}
     except (configs.ConfigError, data.DataError, checkpoints.CheckpointError) as error:

@@ -51,8 +51,7 @@ def main(argv: list[str]) -> None:
     logging.set_verbosity(logging.WARNING)
     if MULTIHOST.value:
         jax.distributed.initialize(COORDINATOR.value, PROCESSES.value, PROCESS.value)
-    platform.keep_freed_memory()
-    platform.use_compilation_cache()
+    platform.start()
     first_process = jax.process_index() == 0
     say = progress.banner if first_process else lambda text: None
 

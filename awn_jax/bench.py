@@ -166,8 +166,7 @@ def main() -> None:
     for name in ("batch_size", "channels", "rounds", "torch_threads"):
         if getattr(arguments, name) < 1:
             parser.error(f"--{name.replace('_', '-')} must be at least 1, got {getattr(arguments, name)}")
-    platform.keep_freed_memory()
-    platform.use_compilation_cache()
+    platform.start()
     candidates = make_steps(arguments.batch_size, arguments.channels)
     if arguments.torch:
         try:

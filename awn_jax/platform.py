@@ -2,6 +2,7 @@
 
 import ctypes
 import importlib.metadata
+import logging
 import os
 import pathlib
 import platform as machine
@@ -29,6 +30,13 @@ def runs_loops_well() -> bool:
 def steps_per_dispatch() -> int:
     """How many steps to compile into one program: many on an accelerator, to hide the time between them."""
     return 32 if runs_loops_well() else 1
+
+
+def start() -> None:
+    """What a command does before the first program runs: keeps freed memory, keeps compiled programs, quiets libraries."""
+    logging.getLogger("absl").setLevel(logging.WARNING)
+    keep_freed_memory()
+    use_compilation_cache()
 
 
 def use_compilation_cache() -> None:

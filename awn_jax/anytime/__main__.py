@@ -10,7 +10,6 @@ last width, and beside a rival that starts again at every width.
 import argparse
 import dataclasses
 import json
-import logging
 import pathlib
 
 from awn_jax import arguments as types
@@ -74,9 +73,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 def main() -> None:
     arguments = parse_arguments()
-    logging.getLogger("absl").setLevel(logging.WARNING)
-    platform.keep_freed_memory()
-    platform.use_compilation_cache()
+    platform.start()
     try:
         run(arguments)
     except (configs.ConfigError, data.DataError, checkpoints.CheckpointError) as error:

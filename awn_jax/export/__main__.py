@@ -8,7 +8,6 @@ read back and compared with the trained network on the test images before the co
 """
 
 import argparse
-import logging
 import pathlib
 
 import jax.numpy as jnp
@@ -86,9 +85,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 def main() -> None:
     arguments = parse_arguments()
-    logging.getLogger("absl").setLevel(logging.WARNING)
-    platform.keep_freed_memory()
-    platform.use_compilation_cache()
+    platform.start()
     try:
         run(arguments)
     except (export.ExportError, configs.ConfigError, data.DataError, checkpoints.CheckpointError, OSError) as error:

@@ -11,7 +11,6 @@ hardware, versions and the command; from them come the tables (Markdown) and pic
 """
 
 import argparse
-import logging
 import pathlib
 import re
 from collections.abc import Callable, Mapping
@@ -140,9 +139,7 @@ def replace(path: pathlib.Path, name: str, table: str) -> None:
 
 def main() -> None:
     parsed, changes = parse_arguments()
-    logging.getLogger("absl").setLevel(logging.WARNING)
-    platform.keep_freed_memory()
-    platform.use_compilation_cache()
+    platform.start()
     try:
         make(parsed, changes)
     except KeyboardInterrupt:

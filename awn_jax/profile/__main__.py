@@ -9,7 +9,6 @@ activation memory and latency (median and 95th percentile) of each width, and ho
 
 import argparse
 import csv
-import logging
 import pathlib
 
 import jax
@@ -83,9 +82,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 def main() -> None:
     arguments = parse_arguments()
-    logging.getLogger("absl").setLevel(logging.WARNING)
-    platform.keep_freed_memory()
-    platform.use_compilation_cache()
+    platform.start()
     try:
         run(arguments)
     except (profile.ProfileError, configs.ConfigError, data.DataError, checkpoints.CheckpointError) as error:
