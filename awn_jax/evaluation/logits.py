@@ -10,7 +10,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from awn_jax import platform
-from awn_jax.data import ImageSet, Preparation
+from awn_jax.data import ImageSet, Preparation, data_mesh, once_through
 from awn_jax.models import AnyWidthClassifier
 
 
@@ -44,9 +44,9 @@ def logits_at(
         return model.logits_at(preparation.normalised(images), at)
 
     run = jax.jit(run, compiler_options=platform.compiler_options())
-    batch_size = min(batch_size, len(data))
-    starts = tqdm.trange(0, len(data), batch_size, desc="logits", leave=False, disable=None if progress else True)
-    # The last batch is filled up, so that one program serves all.
-    rows = np.arange(-(-len(data) // batch_size) * batch_size) % len(data)
-    found = [np.asarray(run(state, data.images[rows[start : start + batch_size]])) for start in starts]
-    return np.concatenate(found, 1)[:, : len(data)]
+    found = []
+    with tqdm.tqdm(total=len(data), desc="logits", unit="img", leave=False, disable=None if progress else True) as bar:
+        for images, _, counted in once_through(data, data_mesh(), batch_size):
+            found.append(np.asarray(run(state, images))[:, np.asarray(counted)])
+            bar.update(found[-1].shape[1])
+    return np.concatenate(found, 1)
