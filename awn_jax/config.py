@@ -74,6 +74,7 @@ class ModelConfig:
         norm: `shared` by all widths, `switchable` (one for each of `widths.fixed`) or `calibrated` after training.
         channels: of each layer at full width.
         group: channels born together.
+        core: α of the narrowest network there is, whose channels all read each other; 0 for the paper's triangle.
         fan_in: what the initial scale of a channel counts: all inputs (`full`) or those that it may read (`visible`).
         implementation: of the convolutions; empty for the fastest, see `kernels.triangular_conv`.
     """
@@ -83,12 +84,14 @@ class ModelConfig:
     norm: Literal["shared", "switchable", "calibrated"] = "shared"
     channels: int = 45
     group: int = 1
+    core: float = 0.0
     fan_in: Literal["full", "visible"] = "full"
     implementation: Literal["", "reference", "xla_staircase", "pallas_tpu", "pallas_mosaic_gpu"] = ""
 
     def __post_init__(self):
         _require(self.channels >= 1, f"model.channels must be at least 1, got {self.channels}")
         _require(self.group >= 1, f"model.group must be at least 1, got {self.group}")
+        _require(0 <= self.core <= 1, f"model.core must be in [0, 1], got {self.core}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -220,6 +223,10 @@ class Config:
             model.norm != "switchable" or (widths.train == "fixed" and 1 in widths.fixed),
             "widths.train must be 'fixed' and widths.fixed hold 1 where model.norm is 'switchable', got "
             f"{widths.train!r} and {widths.fixed}",
+        )
+        _require(
+            model.core <= widths.minimum,
+            f"model.core must be at most widths.minimum={widths.minimum}, got {model.core}",
         )
 
 

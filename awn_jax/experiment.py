@@ -45,6 +45,7 @@ def make_model(config: Config, image_size: tuple[int, int, int], classes: int) -
             classes,
             channels=model.channels,
             group=model.group,
+            core=model.core,
             fan_in=model.fan_in,
             implementation=model.implementation or None,
             conv=CONVS[model.conv],

@@ -76,19 +76,23 @@ class Axis:
             raise ValueError(f"births must be below denominator={self.denominator}, got {self.births[-1]}")
 
     @classmethod
-    def of(cls, channels: "int | Axis", group: int = 1) -> "Axis":
+    def of(cls, channels: "int | Axis", group: int = 1, core: Width = 0) -> "Axis":
         """An axis whose active channels at width α are the nearest whole number of groups to α of them, ties down.
 
         With `group=1`, channel c is born at (2c + 1) / (2 · channels) and channel 0 at 0, so that
         `active(α) = max(1, ceil(α · channels − ½))`. A larger group is born all at once, at its middle: groups of 8 or 16
         fit the hardware; groups of channels / 4 make a network of four widths. An Axis is returned as it is.
 
+        Where no width below some α is ever wanted, the channels active there need not be born one after the other: with that
+        `core` they are all born at 0, and read each other. No width has more or fewer channels for it.
+
         Args:
             channels: how many, at least 1.
             group: channels born together, at least 1. The last group may be smaller.
+            core: α in (0, 1] of the narrowest network, or 0.
 
         Raises:
-            ValueError: if `channels` or `group` is below 1.
+            ValueError: if `channels` or `group` is below 1, or `core` is outside [0, 1].
         """
         if isinstance(channels, Axis):
             return channels
@@ -98,7 +102,8 @@ class Axis:
             raise ValueError(f"group must be at least 1, got {group}")
         starts = [c - c % group for c in range(channels)]
         births = [start + min(start + group, channels) if start else 0 for start in starts]
-        return cls(tuple(births), 2 * channels)
+        first = exact_width(core, "core") * 2 * channels if core else 0
+        return cls(tuple(birth if birth >= first else 0 for birth in births), 2 * channels)
 
     @classmethod
     def whole(cls, channels: int) -> "Axis":

@@ -62,6 +62,16 @@ def test_groups_of_a_quarter_make_four_widths():
     assert [axis.active(width) for width in (0.25, 0.5, 0.75, 1)] == [16, 32, 48, 64]
 
 
+@given(st.integers(1, 300), st.integers(1, 5), st.integers(1, 100), st.integers(1, 100))
+def test_a_core_sees_itself_and_changes_no_wider_network(channels, group, core, percent):
+    plain, axis = Axis.of(channels, group), Axis.of(channels, group, core / 100)
+    first = plain.active(core / 100)
+    visible = widths.visible_inputs(axis, axis)
+    assert visible[:first] == (first,) * first
+    assert visible[first:] == widths.visible_inputs(plain, plain)[first:]
+    assert axis.active(percent / 100) == plain.active(max(core, percent) / 100)
+
+
 def test_whole_axis_is_read_by_every_output():
     image = Axis.whole(3)
     assert image.active(0.01) == 3
@@ -96,6 +106,7 @@ def test_a_width_outside_its_range_is_refused(width):
     [
         (lambda: Axis.of(0), "channels must be at least 1, got 0"),
         (lambda: Axis.of(8, 0), "group must be at least 1, got 0"),
+        (lambda: Axis.of(8, core=1.5), r"core must be in \(0, 1\], got 1.5"),
         (lambda: Axis((0, 3, 1), 4), "births must not decrease"),
         (lambda: Axis((1, 2), 4), "first channel must be born at 0"),
         (lambda: Axis((0, 4), 4), "births must be below denominator=4"),

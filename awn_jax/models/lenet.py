@@ -23,7 +23,7 @@ class LeNet3C1L(AnyWidthClassifier):
         image_size: height, width and planes of the images; at least 16 × 16.
         classes: number of classes.
         channels: of each layer, at width 1.
-        group: channels born together, see `widths.Axis.of`.
+        group, core: channels born together, and width of the narrowest network, see `widths.Axis.of`.
         fan_in: what the initial scale counts, see `layers.init.staircase_uniform`.
         dtype: of weights and activations.
         implementation: of the convolutions, see `kernels.triangular_conv`.
@@ -44,6 +44,7 @@ class LeNet3C1L(AnyWidthClassifier):
         *,
         channels: int = 45,
         group: int = 1,
+        core: widths.Width = 0,
         fan_in: str = "full",
         dtype: jnp.dtype | type = jnp.float32,
         implementation: Implementation | None = None,
@@ -56,7 +57,7 @@ class LeNet3C1L(AnyWidthClassifier):
         rows, columns = ((((size - 4) // 2) - 4) // 2 for size in (height, width))
         if min(rows, columns) < 1:
             raise ValueError(f"image_size must be at least 16 × 16 pixels for LeNet3C1L, got {height} × {width}")
-        axis = widths.Axis.of(channels, group)
+        axis = widths.Axis.of(channels, group, core)
         options: dict[str, Any] = {
             "padding": "VALID",
             "fan_in": fan_in,

@@ -6,7 +6,17 @@ from collections.abc import Sequence
 from awn_jax.methods import ABLATION, METHODS
 
 SINGLES = tuple(name for name in METHODS if name.startswith("single_"))
-CONTENDERS = ("awn_fixed", "s_net", "awn_random", "us_net", "us_net_distilled", "awn", "awn_distilled", "awn_tuned")
+CONTENDERS = (
+    "awn_fixed",
+    "s_net",
+    "awn_random",
+    "us_net",
+    "us_net_distilled",
+    "awn",
+    "awn_distilled",
+    "awn_core",
+    "awn_tuned",
+)
 
 
 @dataclasses.dataclass(frozen=True)

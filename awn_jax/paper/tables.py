@@ -20,6 +20,7 @@ NAMES = {
     "awn_distilled": "AWN, all widths, distilled",
     "awn_tuned": "AWN, all widths, tuned recipe",
     "awn_ends": "narrowest and widest weighted",
+    "awn_core": "AWN, all widths, dense first quarter",
     "awn_visible": "initialised by visible inputs",
     "awn_adamw": "AdamW, cosine",
     "awn_augmented": "mirrored images",
