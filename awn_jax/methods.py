@@ -58,7 +58,7 @@ ABLATION: dict[str, dict[str, Any]] = {
 ABLATION["awn_core"] = {**ABLATION["awn_ends"], "model.core": 0.25, "model.channels": 44}
 METHODS |= ABLATION
 METHODS["awn_tuned"] = {
-    "widths.ends": 0.15,
+    **ABLATION["awn_core"],
     **ABLATION["awn_adamw"],
     **ABLATION["awn_augmented"],
 }
