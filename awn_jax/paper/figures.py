@@ -23,6 +23,7 @@ def curves(records: Records, dataset: str, path: pathlib.Path) -> None:
             x, y = _line(found, view, "width")
             axes.plot(x, y, ".-", label=f"{label(method, view)} ({100 * _auc(found, view):.2f})")
     axes.set(xlabel="width α", ylabel="top-1 accuracy, %", title=f"{dataset} (area under the curve, %)")
+    _focus(axes)
     _legend(axes)
     figure.savefig(path, dpi=150)
 
@@ -37,7 +38,7 @@ def against_macs(records: Records, dataset: str, path: pathlib.Path) -> None:
         (1e6, 1e3),
         strict=True,
     ):
-        for method in ("awn_tuned", "awn", "us_net", "s_net"):
+        for method in [method for method in TARGETS["macs"].methods if method not in SINGLES]:
             if found := chosen(records, dataset, method):
                 x, y = _line(found, "test", quantity)
                 axes.plot(x / scale, y, ".-", label=label(method))
@@ -48,6 +49,7 @@ def against_macs(records: Records, dataset: str, path: pathlib.Path) -> None:
             axes.plot(x / scale, y, "k^", label="ordinary, one network for each")
         axes.set(xlabel=unit)
     panels[0].set(ylabel="top-1 accuracy, %", title=dataset)
+    _focus(panels[0])
     _legend(panels[0])
     figure.savefig(path, dpi=150)
 
@@ -105,6 +107,15 @@ def _figure(panels: int):
     for one in axes:
         one.grid(alpha=0.3)
     return figure, axes
+
+
+def _focus(axes) -> None:
+    # A curve that falls far below the others leaves the picture, so that the others can be told apart.
+    lowest = np.array([np.min(line.get_ydata()) for line in axes.lines])
+    if len(lowest):
+        usual, highest = np.median(lowest), max(np.max(line.get_ydata()) for line in axes.lines)
+        if lowest.min() < 2 * usual - highest:
+            axes.set_ylim(2 * usual - highest, highest + (highest - usual) / 8)
 
 
 def _legend(axes) -> None:
