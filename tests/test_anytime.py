@@ -17,13 +17,13 @@ SIZE = (18, 16, 1)
 
 
 class Residual(AnyWidthClassifier):
-    """A user's own network: axes that differ, a stride, groups, a bias, a residual sum, a layer in a list."""
+    """A user's own network: axes that differ, a stride, groups, a dense core, a bias, a residual sum, a layer in a list."""
 
     def __init__(self, rngs: nnx.Rngs):
-        grouped = Axis.of(24, group=12)
-        self.stem = TriConv(Axis.whole(3), 20, 3, strides=2, rngs=rngs)
-        self.blocks = nnx.List([TriConv(20, 20, 3, use_bias=True, rngs=rngs), TriConv(20, grouped, 3, rngs=rngs)])
-        self.norm = BatchNorm(20)
+        axis, grouped = Axis.of(20, core=0.25), Axis.of(24, group=12)
+        self.stem = TriConv(Axis.whole(3), axis, 3, strides=2, rngs=rngs)
+        self.blocks = nnx.List([TriConv(axis, axis, 3, use_bias=True, rngs=rngs), TriConv(axis, grouped, 3, rngs=rngs)])
+        self.norm = BatchNorm(axis)
         self.last = TriConv(grouped, grouped, 1, rngs=rngs)
         self.head = AnyWidthHead(grouped, 16, 5, rngs=rngs)
 

@@ -24,13 +24,14 @@ SUFFIXES = __main__.SUFFIXES
 
 
 class Skip(AnyWidthClassifier):
-    """A user's own network: strides, SAME padding, groups, a norm that no convolution can take in, a residual sum."""
+    """A user's own network: strides, SAME padding, groups, a dense core, a norm that no convolution can take in, a residual sum."""
 
     def __init__(self, rngs, activation=nnx.relu):
-        grouped = Axis.of(12, group=6)
-        self.stem = TriConv(Axis.whole(3), 10, 3, strides=2, rngs=rngs)
-        self.blocks = nnx.List([TriConv(10, 10, (1, 3), use_bias=True, rngs=rngs), TriConv(10, grouped, 2, rngs=rngs)])
-        self.before, self.after = BatchNorm(10), BatchNorm(10)
+        axis, grouped = Axis.of(10, core=0.25), Axis.of(12, group=6)
+        self.stem = TriConv(Axis.whole(3), axis, 3, strides=2, rngs=rngs)
+        first = TriConv(axis, axis, (1, 3), use_bias=True, rngs=rngs)
+        self.blocks = nnx.List([first, TriConv(axis, grouped, 2, rngs=rngs)])
+        self.before, self.after = BatchNorm(axis), BatchNorm(axis)
         self.head = AnyWidthHead(grouped, 6, 5, rngs=rngs)
         self.activation = activation
 

@@ -19,7 +19,9 @@ def images(digits, count=16):
 
 
 @pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize("options", [{}, {"channels": 32, "group": 8}, {"channels": 7, "implementation": "reference"}])
+@pytest.mark.parametrize(
+    "options", [{}, {"channels": 32, "group": 8}, {"core": 0.3}, {"channels": 7, "implementation": "reference"}]
+)
 def test_one_pass_gives_the_logits_of_every_width(digits, training, options):
     model = lenet(**options)
     model.train() if training else model.eval()
