@@ -24,7 +24,7 @@ SUFFIXES = __main__.SUFFIXES
 
 
 class Skip(AnyWidthClassifier):
-    """A user's own network: strides, SAME padding, groups, a dense core, a norm that no convolution can take in, a residual sum."""
+    """A user's own network: strides, SAME padding, groups, a dense core, a residual sum, a norm in front of a convolution."""
 
     def __init__(self, rngs, activation=nnx.relu):
         axis, grouped = Axis.of(10, core=0.25), Axis.of(12, group=6)

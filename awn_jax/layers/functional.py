@@ -34,8 +34,22 @@ def normalise(
     epsilon: float,
 ) -> Float[Array, "B H W C"]:
     """`scale · (x − mean) / √(var + epsilon) + bias`, as one multiply-add for each element."""
+    factor, shift = _line(mean, var, scale, bias, epsilon)
+    return (x * factor + shift).astype(x.dtype)
+
+
+def normalise_by_batch(
+    x: Float[Array, "B H W C"], scale: Float[Array, " C"], bias: Float[Array, " C"], epsilon: float
+) -> tuple[Float[Array, "B H W C"], Float[Array, " C"], Float[Array, " C"]]:
+    """`normalise` by the batch's own moments, whose gradient is fast as well; and those moments."""
+    mean, var = batch_moments(x)
+    factor, shift = _line(mean, var, scale, bias, epsilon)
+    return (x * _spread(factor, x.shape) + _spread(shift, x.shape)).astype(x.dtype), mean, var
+
+
+def _line(mean: Array, var: Array, scale: Array, bias: Array, epsilon: float) -> tuple[Array, Array]:
     factor = scale * lax.rsqrt(var + epsilon)
-    return (x * _spread(factor, x.shape) + _spread(bias - mean * factor, x.shape)).astype(x.dtype)
+    return factor, bias - mean * factor
 
 
 def _channel_sums(x: Float[Array, "B H W C"]) -> Float[Array, " C"]:

@@ -61,11 +61,12 @@ class BatchNorm(nnx.Module):
         check_channels(self, x, active, width)
         if self.use_running_average:
             return functional.normalise(x, *self.at_inference(width), self.epsilon)
-        mean, var = functional.batch_moments(x)
+        scale, bias = self.scale[:active], self.bias[:active]
+        y, mean, var = functional.normalise_by_batch(x, scale, bias, self.epsilon)
         count = x.size // active
         self._follow(self.mean, mean)
         self._follow(self.var, var * (count / max(count - 1, 1)))
-        return functional.normalise(x, mean, var, self.scale[:active], self.bias[:active], self.epsilon)
+        return y
 
     def rows(self, x: Float[Array, "B H W C"], width: widths.Width, after: widths.Width) -> Float[Array, "B H W C"]:
         """Normalises, with the running statistics, the channels that a width has and a narrower one, `after`, has not.

@@ -116,8 +116,7 @@ class CalibratedBatchNorm(nnx.Module):
         check_channels(self, x, active, width)
         if self.use_running_average:
             return functional.normalise(x, *self.at_inference(width), self.epsilon)
-        moments = functional.batch_moments(x)
-        return functional.normalise(x, *moments, self.scale[:active], self.bias[:active], self.epsilon)
+        return functional.normalise_by_batch(x, self.scale[:active], self.bias[:active], self.epsilon)[0]
 
     def at_inference(self, width: widths.Width) -> tuple[Array, Array, Array, Array]:
         """Mean, variance, scale and bias of the channels at a width."""
