@@ -15,6 +15,13 @@ _FIXED = {"widths.train": "fixed", "widths.total": 0.0}
 _RANDOM = {"widths.train": "random", "widths.total": 0.0}
 # Ordinary layers hold twice the weights of triangular ones, so networks of equal size have 32 channels for 45.
 _ORDINARY = {"model.conv": "ordinary", "model.channels": 32, "widths.how": "sequential"}
+_US_NET = {**_ORDINARY, **_RANDOM, "model.norm": "calibrated"}
+_ENDS = {"widths.ends": 0.25}
+# No network narrower than ¼ is wanted, so the first quarter of the channels need not be a triangle; 44 channels then hold
+# about as many weights as 45.
+_CORE = {**_ENDS, "model.core": 0.25, "model.channels": 44}
+_ADAMW = {"train.optimizer": "adamw", "train.learning_rate": 3e-3, "train.schedule": "cosine"}
+_TUNED = {**_ADAMW, "train.weight_decay": 0.3}
 
 METHODS: dict[str, dict[str, Any]] = {
     # Any-width networks: triangular layers, one batch norm.
@@ -23,9 +30,18 @@ METHODS: dict[str, dict[str, Any]] = {
     "awn_random": _RANDOM,
     # The rivals: ordinary layers.
     "s_net": {**_ORDINARY, **_FIXED, "model.norm": "switchable"},
-    "us_net": {**_ORDINARY, **_RANDOM, "model.norm": "calibrated"},
-    "us_net_distilled": {**_ORDINARY, **_RANDOM, "model.norm": "calibrated", "widths.distillation": 1.0},
+    "us_net": _US_NET,
+    "us_net_distilled": {**_US_NET, "widths.distillation": 1.0},
+    "us_net_tuned": {**_US_NET, **_TUNED},
     "shared_bn": {**_ORDINARY, **_FIXED},
+    # Beyond the paper's recipe: one change to `awn` each, then one more to `awn_core`.
+    "awn_ends": _ENDS,
+    "awn_distilled": {"widths.distillation": 0.5},
+    "awn_visible": {"model.fan_in": "visible"},
+    "awn_core": _CORE,
+    "awn_adamw": {**_CORE, **_ADAMW},
+    "awn_mirrored": {**_CORE, **_ADAMW, "data.augment": "crop_flip", "data.shift": 0},
+    "awn_tuned": {**_CORE, **_TUNED},
     # Any-width networks of other numbers of trained widths.
     "awn_2": {**_FIXED, "widths.fixed": (0.25, 1.0)},
     "awn_8": {**_FIXED, "widths.fixed": tuple(0.25 + 0.75 * i / 7 for i in range(8))},
@@ -43,24 +59,6 @@ METHODS: dict[str, dict[str, Any]] = {
         }
         for channels in (8, 16, 24, 32)
     },
-}
-
-# One change each to `awn`, but for the dense core, which has the ends weighted too; some of them make up the tuned recipe.
-ABLATION: dict[str, dict[str, Any]] = {
-    "awn_ends": {"widths.ends": 0.25},
-    "awn_distilled": {"widths.distillation": 0.5},
-    "awn_visible": {"model.fan_in": "visible"},
-    "awn_adamw": {"train.optimizer": "adamw", "train.learning_rate": 3e-3, "train.schedule": "cosine"},
-    "awn_augmented": {"data.augment": "crop_flip", "data.shift": 0},
-}
-# No network narrower than ¼ is wanted, so the first quarter of the channels need not be a triangle; 44 channels then hold
-# about as many weights as 45.
-ABLATION["awn_core"] = {**ABLATION["awn_ends"], "model.core": 0.25, "model.channels": 44}
-METHODS |= ABLATION
-METHODS["awn_tuned"] = {
-    **ABLATION["awn_core"],
-    **ABLATION["awn_adamw"],
-    **ABLATION["awn_augmented"],
 }
 
 

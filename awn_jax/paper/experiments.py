@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 
-from awn_jax.methods import ABLATION, METHODS
+from awn_jax.methods import METHODS
 
 SINGLES = tuple(name for name in METHODS if name.startswith("single_"))
 CONTENDERS = (
@@ -12,6 +12,7 @@ CONTENDERS = (
     "awn_random",
     "us_net",
     "us_net_distilled",
+    "us_net_tuned",
     "awn",
     "awn_distilled",
     "awn_core",
@@ -65,11 +66,15 @@ TARGETS = {
     "fig5": Target(CONTENDERS, ("fmnist",), "Figure 5: accuracy against width"),
     "fig6": Target(("awn_full", "ordinary_full"), ("cifar10",), "Figure 6: trained at full width only"),
     "macs": Target(
-        ("awn_tuned", "awn_core", "awn", "us_net", "s_net", *SINGLES),
+        ("awn_tuned", "awn_core", "awn", "us_net", "us_net_tuned", "s_net", *SINGLES),
         ("fmnist",),
         "Accuracy against multiply-accumulates",
     ),
-    "ablation": Target(("awn", *ABLATION, "awn_tuned"), ("fmnist",), "Ablation of the recipe"),
+    "ablation": Target(
+        ("awn", "awn_ends", "awn_distilled", "awn_visible", "awn_core", "awn_adamw", "awn_mirrored", "awn_tuned"),
+        ("fmnist",),
+        "Ablation of the recipe",
+    ),
 }
 
 

@@ -4,7 +4,6 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 
 from awn_jax.evaluation import Sweep
-from awn_jax.methods import ABLATION
 from awn_jax.paper import published
 from awn_jax.paper.experiments import CONTENDERS, TARGETS, Experiment
 from awn_jax.paper.records import QUARTERS, Record
@@ -14,6 +13,7 @@ NAMES = {
     "s_net": "S-Net",
     "us_net": "US-Net",
     "us_net_distilled": "US-Net, distilled",
+    "us_net_tuned": "US-Net, tuned recipe",
     "awn_fixed": "AWN, 4 widths",
     "awn_random": "AWN, random widths",
     "awn": "AWN, all widths",
@@ -22,8 +22,8 @@ NAMES = {
     "awn_ends": "narrowest and widest weighted",
     "awn_core": "AWN, all widths, dense first quarter",
     "awn_visible": "initialised by visible inputs",
-    "awn_adamw": "AdamW, cosine",
-    "awn_augmented": "mirrored images",
+    "awn_adamw": "dense first quarter, AdamW",
+    "awn_mirrored": "dense first quarter, AdamW, mirrored images",
     "awn_2": "AWN, 2 widths",
     "awn_8": "AWN, 8 widths",
     "awn_full": "triangular, full width only",
@@ -149,7 +149,7 @@ def fig6(records: Records, dataset: str) -> str:
 
 def ablation(records: Records, dataset: str) -> str:
     """What each change to the recipe gives by itself."""
-    return table2(records, dataset, ("awn", *ABLATION, "awn_tuned"))
+    return table2(records, dataset, TARGETS["ablation"].methods)
 
 
 TABLES = {
