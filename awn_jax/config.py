@@ -160,7 +160,7 @@ class TrainConfig:
         schedule: `step`, `linear` or `cosine`, see `training.optim.learning_rate`.
         decay_at, decay_factor: of `step`.
         momentum: of SGD, or the first moment's of AdamW.
-        weight_decay: SGD adds it to the gradient of every parameter, AdamW to the step of every kernel.
+        weight_decay: of every parameter; SGD adds it to the gradient, AdamW to the step.
         log_every: steps between two lines of metrics.
         checkpoint_minutes: time between two checkpoints; one is written at the end in any case.
         snapshots: states to keep on the way, evenly spaced; in the workdir's folder of that name.

@@ -90,14 +90,6 @@ def test_optimiser_is_sgd_with_the_decay_inside_the_momentum():
     np.testing.assert_allclose(weight, expected, rtol=1e-6)
 
 
-def test_adamw_decays_kernels_alone():
-    optimizer = optim.adamw(lambda step: 0.1, momentum=0.9, weight_decay=0.5)
-    params = {"kernel": jnp.ones((2, 3)), "scale": jnp.ones(3)}
-    updates, _ = optimizer.update(jax.tree.map(jnp.zeros_like, params), optimizer.init(params), params)
-    np.testing.assert_allclose(updates["kernel"], -0.05, rtol=1e-6)
-    assert not np.any(updates["scale"])
-
-
 @pytest.mark.parametrize("schedule", ["linear", "cosine"])
 def test_schedules_that_end_at_zero(schedule):
     rate = optim.learning_rate(schedule, 0.1, 100, at=(), factor=1.0)

@@ -1,11 +1,9 @@
 """The optimiser of the paper, SGD with momentum, a stepped learning rate and coupled weight decay; and AdamW."""
 
-from typing import Any, Literal
+from typing import Literal
 
-import jax
 import optax
 
-Tree = Any
 Schedule = Literal["step", "linear", "cosine"]
 
 
@@ -43,15 +41,8 @@ def sgd(rate: optax.Schedule, *, momentum: float, weight_decay: float) -> optax.
 
 
 def adamw(rate: optax.Schedule, *, momentum: float, weight_decay: float) -> optax.GradientTransformation:
-    """AdamW, which gives early channels, in the gradient of every width, and late ones steps of equal size.
-
-    Kernels decay, scales and biases do not.
-    """
-    return optax.adamw(rate, b1=momentum, weight_decay=weight_decay, mask=_kernels)
-
-
-def _kernels(params: Tree) -> Tree:
-    return jax.tree.map(lambda param: param.ndim > 1, params)
+    """AdamW, which gives early channels, in the gradient of every width, and late ones steps of equal size."""
+    return optax.adamw(rate, b1=momentum, weight_decay=weight_decay)
 
 
 OPTIMIZERS = {"sgd": sgd, "adamw": adamw}
