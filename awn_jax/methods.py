@@ -34,7 +34,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "us_net_distilled": {**_US_NET, "widths.distillation": 1.0},
     "us_net_tuned": {**_US_NET, **_TUNED},
     "shared_bn": {**_ORDINARY, **_FIXED},
-    # Beyond the paper's recipe: one change to `awn` each, then one more to `awn_core`.
+    # Beyond the paper's recipe: changes to `awn`, then further ones to `awn_core`.
     "awn_ends": _ENDS,
     "awn_distilled": {"widths.distillation": 0.5},
     "awn_visible": {"model.fan_in": "visible"},

@@ -1,4 +1,4 @@
-"""Eight devices on the CPU, shapes checked at every call; programs compiled with less effort, which takes most of the time."""
+"""Eight devices on the CPU, shapes checked at every call; less effort put into compiling, which takes most of the time."""
 
 import os
 import pathlib
