@@ -76,6 +76,7 @@ class ModelConfig:
         group: channels born together.
         core: α of the narrowest network there is, whose channels all read each other; 0 for the paper's triangle.
         fan_in: what the initial scale of a channel counts: all inputs (`full`) or those that it may read (`visible`).
+        dropout: while training, of the features that the head reads: the rate of the last channel, from 0 for the first.
         implementation: of the convolutions; empty for the fastest, see `kernels.triangular_conv`.
     """
 
@@ -86,12 +87,14 @@ class ModelConfig:
     group: int = 1
     core: float = 0.0
     fan_in: Literal["full", "visible"] = "full"
+    dropout: float = 0.0
     implementation: Literal["", "reference", "xla_staircase", "pallas_tpu", "pallas_mosaic_gpu"] = ""
 
     def __post_init__(self):
         _require(self.channels >= 1, f"model.channels must be at least 1, got {self.channels}")
         _require(self.group >= 1, f"model.group must be at least 1, got {self.group}")
         _require(0 <= self.core <= 1, f"model.core must be in [0, 1], got {self.core}")
+        _require(0 <= self.dropout < 1, f"model.dropout must be in [0, 1), got {self.dropout}")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -47,6 +47,7 @@ def make_model(config: Config, image_size: tuple[int, int, int], classes: int) -
             group=model.group,
             core=model.core,
             fan_in=model.fan_in,
+            dropout=model.dropout,
             implementation=model.implementation or None,
             conv=CONVS[model.conv],
             norm=norm,

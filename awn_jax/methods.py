@@ -22,6 +22,7 @@ _ENDS = {"widths.ends": 0.25}
 _CORE = {**_ENDS, "model.core": 0.25, "model.channels": 44}
 _ADAMW = {"train.optimizer": "adamw", "train.learning_rate": 3e-3, "train.schedule": "cosine"}
 _TUNED = {**_ADAMW, "train.weight_decay": 0.3}
+_DROPOUT = {**_TUNED, "model.dropout": 0.4}
 
 METHODS: dict[str, dict[str, Any]] = {
     # Any-width networks: triangular layers, one batch norm.
@@ -33,6 +34,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "us_net": _US_NET,
     "us_net_distilled": {**_US_NET, "widths.distillation": 1.0},
     "us_net_tuned": {**_US_NET, **_TUNED},
+    "us_net_dropout": {**_US_NET, **_DROPOUT},
     "shared_bn": {**_ORDINARY, **_FIXED},
     # Beyond the paper's recipe: changes to `awn`, then further ones to `awn_core`.
     "awn_ends": _ENDS,
@@ -42,6 +44,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "awn_adamw": {**_CORE, **_ADAMW},
     "awn_mirrored": {**_CORE, **_ADAMW, "data.augment": "crop_flip", "data.shift": 0},
     "awn_tuned": {**_CORE, **_TUNED},
+    "awn_dropout": {**_CORE, **_DROPOUT},
     # Any-width networks of other numbers of trained widths.
     "awn_2": {**_FIXED, "widths.fixed": (0.25, 1.0)},
     "awn_8": {**_FIXED, "widths.fixed": tuple(0.25 + 0.75 * i / 7 for i in range(8))},

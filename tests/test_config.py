@@ -44,6 +44,7 @@ def test_papers_recipe_is_kept(repository):
         ({"train": {"epochs": -1}}, "train.epochs must be above 0, got -1"),
         ({"train": {"batch_size": True}}, "config.train.batch_size must be of type int, got True"),
         ({"train": {"decay_at": [0.7, 0.5]}}, "train.decay_at must be ascending"),
+        ({"model": {"dropout": 1.0}}, r"model.dropout must be in \[0, 1\), got 1.0"),
         ({"model": {"core": 0.5}}, "model.core must be at most widths.minimum=0.25, got 0.5"),
         ({"widths": {"minimum": 0.0}}, r"widths.minimum must be in \(0, 1\], got 0.0"),
         ({"widths": {"fixed": [0.5, 1.2]}}, r"widths.fixed must be in \(0, 1\], got 1.2"),

@@ -7,6 +7,7 @@ import pytest
 from flax import nnx
 
 from awn_jax import AnyWidthHead, Axis, BatchNorm, TriConv, TriDense, max_pool, widths
+from awn_jax.layers import late_dropout
 
 WIDTHS = (0.1, 0.25, 0.5, 0.8, 1.0)
 
@@ -123,3 +124,12 @@ def test_max_pool_is_the_maximum_of_each_square_and_drops_what_is_left_over():
     x = inputs(Axis.of(3), shape=(2, 5, 4))
     expected = np.stack([np.asarray(x)[:, i : i + 4 : 2, j::2] for i in (0, 1) for j in (0, 1)])
     np.testing.assert_array_equal(max_pool(x), expected[:, :, :2].max(0))
+
+
+def test_dropout_leaves_the_first_channel_whole_and_keeps_the_mean_and_the_prefix():
+    key, x = jax.random.key(0), jnp.ones((64, 16, 16, 9))
+    dropped = late_dropout(key, x, 0.8, 9)
+    np.testing.assert_allclose((dropped == 0).mean((0, 1, 2)), np.linspace(0, 0.8, 9), atol=0.02)
+    np.testing.assert_allclose(dropped.mean((0, 1, 2)), 1, atol=0.05)
+    np.testing.assert_array_equal(dropped[..., 0], 1)
+    np.testing.assert_array_equal(late_dropout(key, x[..., :4], 0.8, 9), dropped[..., :4])

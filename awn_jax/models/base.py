@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from awn_jax import widths
-from awn_jax.layers import AnyWidthHead
+from awn_jax.layers import AnyWidthHead, late_dropout
 from awn_jax.layers.head import check_ascending
 
 
@@ -17,9 +17,14 @@ class AnyWidthClassifier(nnx.Module):
 
     A subclass sets `head`, its last layer, and writes `features`: everything before it. `awn_jax.check_prefix` tells
     whether those features keep the prefix property, on which `logits_at` rests.
+
+    Attributes:
+        head: the last layer.
+        dropout: of the features in front of it, while training: the rate of the last channel, see `layers.late_dropout`.
     """
 
     head: AnyWidthHead
+    dropout: float = 0.0
 
     @property
     def keeps_prefix(self) -> bool:
@@ -31,29 +36,45 @@ class AnyWidthClassifier(nnx.Module):
     def features(self, x: Float[Array, "B H W P"], width: widths.Width = 1) -> Float[Array, "B h w C"]:
         """The features in front of the head, with the channels that are active at `width`."""
 
-    def __call__(self, x: Float[Array, "B H W P"], width: widths.Width = 1) -> Float[Array, "B classes"]:
+    def __call__(
+        self, x: Float[Array, "B H W P"], width: widths.Width = 1, key: PRNGKeyArray | None = None
+    ) -> Float[Array, "B classes"]:
         """The logits at one width: only that width's weights are used, and compiled.
 
         Args:
             x: images.
             width: α, in (0, 1]; static.
+            key: of the dropout; None for none.
 
         Raises:
             ValueError: if `width` is outside (0, 1] or the images have another size than the network was made for.
         """
-        return self.head(self.features(x, width), width)
+        return self.head(self._seen(x, width, key), width)
 
-    def logits_at(self, x: Float[Array, "B H W P"], at: Sequence[widths.Width]) -> Float[Array, "N B classes"]:
+    def logits_at(
+        self, x: Float[Array, "B H W P"], at: Sequence[widths.Width], key: PRNGKeyArray | None = None
+    ) -> Float[Array, "N B classes"]:
         """The logits at N ascending widths: in one pass at the widest of them, or, where the narrow networks are not prefixes
         of the wide one, in one pass for each.
+
+        Args:
+            x: images.
+            at: widths; static.
+            key: of the dropout; None for none.
 
         Raises:
             ValueError: if `at` is empty or not ascending, or as for a call.
         """
         check_ascending(at)
         if not self.keeps_prefix:
-            return jnp.stack([self(x, width) for width in at])
-        return self.head.at_widths(self.features(x, at[-1]), at)
+            return jnp.stack([self(x, width, key) for width in at])
+        return self.head.at_widths(self._seen(x, at[-1], key), at)
+
+    def _seen(self, x: Array, width: widths.Width, key: PRNGKeyArray | None) -> Float[Array, "B h w C"]:
+        features = self.features(x, width)
+        if key is None or not self.dropout:
+            return features
+        return late_dropout(key, features, self.dropout, self.head.inputs.channels)
 
 
 def axes(model: nnx.Module) -> tuple[widths.Axis, ...]:

@@ -25,6 +25,7 @@ class LeNet3C1L(AnyWidthClassifier):
         channels: of each layer, at width 1.
         group, core: channels born together, and width of the narrowest network, see `widths.Axis.of`.
         fan_in: what the initial scale counts, see `layers.init.staircase_uniform`.
+        dropout: of the last channel's features in front of the head, see `layers.late_dropout`.
         dtype: of weights and activations.
         implementation: of the convolutions, see `kernels.triangular_conv`.
         conv: the kind of convolution: `TriConv`, or the ordinary `Conv` of the rivals.
@@ -46,6 +47,7 @@ class LeNet3C1L(AnyWidthClassifier):
         group: int = 1,
         core: widths.Width = 0,
         fan_in: str = "full",
+        dropout: float = 0.0,
         dtype: jnp.dtype | type = jnp.float32,
         implementation: Implementation | None = None,
         conv: type[Conv] = TriConv,
@@ -54,6 +56,7 @@ class LeNet3C1L(AnyWidthClassifier):
     ):
         height, width, planes = image_size
         self.image_size = (height, width, planes)
+        self.dropout = dropout
         rows, columns = ((((size - 4) // 2) - 4) // 2 for size in (height, width))
         if min(rows, columns) < 1:
             raise ValueError(f"image_size must be at least 16 × 16 pixels for LeNet3C1L, got {height} × {width}")

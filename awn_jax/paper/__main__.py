@@ -1,6 +1,6 @@
 """Makes the tables and figures of the paper, and those that go beyond it: runs what is missing, then writes and draws.
 
-    python -m awn_jax.paper table2                          # Fashion-MNIST, seed 0: eight runs of 20 epochs
+    python -m awn_jax.paper table2                          # Fashion-MNIST, seed 0: twelve runs of 20 epochs
     python -m awn_jax.paper table2 --datasets fmnist cifar10 --seeds 0 1 2 --jobs 2
     python -m awn_jax.paper all --no-train                  # from the records at hand, nothing is trained
     python -m awn_jax.paper table1 --datasets digits --config.train.epochs=1

@@ -13,10 +13,12 @@ CONTENDERS = (
     "us_net",
     "us_net_distilled",
     "us_net_tuned",
+    "us_net_dropout",
     "awn",
     "awn_distilled",
     "awn_core",
     "awn_tuned",
+    "awn_dropout",
 )
 
 
@@ -66,12 +68,22 @@ TARGETS = {
     "fig5": Target(CONTENDERS, ("fmnist",), "Figure 5: accuracy against width"),
     "fig6": Target(("awn_full", "ordinary_full"), ("cifar10",), "Figure 6: trained at full width only"),
     "macs": Target(
-        ("awn_tuned", "awn_core", "awn", "us_net", "us_net_tuned", "s_net", *SINGLES),
+        ("awn_dropout", "awn_tuned", "awn_core", "awn", "us_net", "us_net_tuned", "us_net_dropout", "s_net", *SINGLES),
         ("fmnist",),
         "Accuracy against multiply-accumulates",
     ),
     "ablation": Target(
-        ("awn", "awn_ends", "awn_distilled", "awn_visible", "awn_core", "awn_adamw", "awn_mirrored", "awn_tuned"),
+        (
+            "awn",
+            "awn_ends",
+            "awn_distilled",
+            "awn_visible",
+            "awn_core",
+            "awn_adamw",
+            "awn_mirrored",
+            "awn_tuned",
+            "awn_dropout",
+        ),
         ("fmnist",),
         "Ablation of the recipe",
     ),

@@ -87,7 +87,7 @@ def nested(
         model = nnx.merge(graphdef, params, stats, copy=True)
         if not model.keeps_prefix:
             raise ValueError("nested training needs triangular layers and one batch norm for all widths")
-        logits = model.logits_at(images, plan.widths)
+        logits = model.logits_at(images, plan.widths, _dropout_key(key))
         truth = cross_entropy(logits, labels)
         taught = distilled(logits[:-1], logits[-1], truth[:-1], plan.distillation)
         losses = jnp.append(taught, truth[-1])
@@ -95,6 +95,11 @@ def nested(
 
     (total, (truth, stats)), gradient = jax.value_and_grad(loss, has_aux=True)(params)
     return StepGradient(total, truth[0], truth[-1], gradient, stats)
+
+
+def _dropout_key(key: PRNGKeyArray) -> PRNGKeyArray:
+    # The plan draws widths with the step's own key. All widths of a step leave out the same features.
+    return jax.random.fold_in(key, 1)
 
 
 class _Pass(NamedTuple):
@@ -129,7 +134,7 @@ def sequential(
     def one_pass(width: float, weight: Array | float, stats: Tree, teacher: Array | None) -> _Pass:
         def loss(params: Tree) -> tuple[Array, tuple[Array, Array, Tree]]:
             model = nnx.merge(graphdef, params, stats, copy=True)
-            logits = model(images, width)
+            logits = model(images, width, _dropout_key(key))
             truth = cross_entropy(logits, labels)
             # The widest learns from the labels alone, also where it is drawn.
             value = (
