@@ -76,7 +76,7 @@ class ModelConfig:
         group: channels born together.
         core: α of the narrowest network there is, whose channels all read each other; 0 for the paper's triangle.
         fan_in: what the initial scale of a channel counts: all inputs (`full`) or those that it may read (`visible`).
-        dropout: while training, of the features that the head reads: the rate of the last channel, from 0 for the first.
+        dropout: while training, share of the features that the head misses at full width; at width α, α times that.
         implementation: of the convolutions; empty for the fastest, see `kernels.triangular_conv`.
     """
 

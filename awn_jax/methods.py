@@ -22,7 +22,7 @@ _ENDS = {"widths.ends": 0.25}
 _CORE = {**_ENDS, "model.core": 0.25, "model.channels": 44}
 _ADAMW = {"train.optimizer": "adamw", "train.learning_rate": 3e-3, "train.schedule": "cosine"}
 _TUNED = {**_ADAMW, "train.weight_decay": 0.3}
-_DROPOUT = {**_TUNED, "model.dropout": 0.4}
+_DROPOUT = {**_TUNED, "model.dropout": 0.2}
 
 METHODS: dict[str, dict[str, Any]] = {
     # Any-width networks: triangular layers, one batch norm.

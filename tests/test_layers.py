@@ -7,7 +7,7 @@ import pytest
 from flax import nnx
 
 from awn_jax import AnyWidthHead, Axis, BatchNorm, TriConv, TriDense, max_pool, widths
-from awn_jax.layers import late_dropout
+from awn_jax.layers import dropout
 
 WIDTHS = (0.1, 0.25, 0.5, 0.8, 1.0)
 
@@ -126,10 +126,12 @@ def test_max_pool_is_the_maximum_of_each_square_and_drops_what_is_left_over():
     np.testing.assert_array_equal(max_pool(x), expected[:, :, :2].max(0))
 
 
-def test_dropout_leaves_the_first_channel_whole_and_keeps_the_mean_and_the_prefix():
+def test_dropout_misses_its_share_and_keeps_the_mean_and_the_prefix():
     key, x = jax.random.key(0), jnp.ones((64, 16, 16, 9))
-    dropped = late_dropout(key, x, 0.8, 9)
-    np.testing.assert_allclose((dropped == 0).mean((0, 1, 2)), np.linspace(0, 0.8, 9), atol=0.02)
-    np.testing.assert_allclose(dropped.mean((0, 1, 2)), 1, atol=0.05)
-    np.testing.assert_array_equal(dropped[..., 0], 1)
-    np.testing.assert_array_equal(late_dropout(key, x[..., :4], 0.8, 9), dropped[..., :4])
+    dropped = dropout(key, x, 0.3, 9)
+    np.testing.assert_allclose((dropped == 0).mean((0, 1, 2)), 0.3, atol=0.02)
+    np.testing.assert_allclose(dropped.mean((0, 1, 2)), 1, atol=0.03)
+    np.testing.assert_array_equal(dropout(key, x[..., :4], 0.3, 9), dropped[..., :4])
+    fewer = dropout(key, x, 0.1, 9) == 0
+    assert fewer.any()
+    assert not np.any(fewer & (dropped != 0))

@@ -1,6 +1,6 @@
 """Layers that run at any width."""
 
-from awn_jax.layers.dropout import late_dropout
+from awn_jax.layers.dropout import dropout
 from awn_jax.layers.functional import max_pool
 from awn_jax.layers.head import AnyWidthHead
 from awn_jax.layers.norm import BatchNorm
@@ -16,6 +16,6 @@ __all__ = [
     "SwitchableBatchNorm",
     "TriConv",
     "TriDense",
-    "late_dropout",
+    "dropout",
     "max_pool",
 ]

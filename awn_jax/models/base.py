@@ -8,7 +8,7 @@ from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from awn_jax import widths
-from awn_jax.layers import AnyWidthHead, late_dropout
+from awn_jax.layers import AnyWidthHead, dropout
 from awn_jax.layers.head import check_ascending
 
 
@@ -20,7 +20,8 @@ class AnyWidthClassifier(nnx.Module):
 
     Attributes:
         head: the last layer.
-        dropout: of the features in front of it, while training: the rate of the last channel, see `layers.late_dropout`.
+        dropout: while training, share of the features that the head misses at full width; at width α, α times as large a
+            share, because narrow networks overfit less.
     """
 
     head: AnyWidthHead
@@ -49,7 +50,7 @@ class AnyWidthClassifier(nnx.Module):
         Raises:
             ValueError: if `width` is outside (0, 1] or the images have another size than the network was made for.
         """
-        return self.head(self._seen(x, width, key), width)
+        return self.head(self._thinned(self.features(x, width), width, key), width)
 
     def logits_at(
         self, x: Float[Array, "B H W P"], at: Sequence[widths.Width], key: PRNGKeyArray | None = None
@@ -68,13 +69,20 @@ class AnyWidthClassifier(nnx.Module):
         check_ascending(at)
         if not self.keeps_prefix:
             return jnp.stack([self(x, width, key) for width in at])
-        return self.head.at_widths(self._seen(x, at[-1], key), at)
+        features = self.features(x, at[-1])
+        if key is None or not self.dropout:
+            return self.head.at_widths(features, at)
+        # Every width misses features of its own: a product for each, small beside the convolutions.
+        active = [self.head.inputs.active(width) for width in at]
+        seen = [self._thinned(features[..., :k], width, key) for k, width in zip(active, at, strict=True)]
+        return jnp.stack([self.head(x, width) for x, width in zip(seen, at, strict=True)])
 
-    def _seen(self, x: Array, width: widths.Width, key: PRNGKeyArray | None) -> Float[Array, "B h w C"]:
-        features = self.features(x, width)
+    def _thinned(
+        self, features: Float[Array, "B h w C"], width: widths.Width, key: PRNGKeyArray | None
+    ) -> Float[Array, "B h w C"]:
         if key is None or not self.dropout:
             return features
-        return late_dropout(key, features, self.dropout, self.head.inputs.channels)
+        return dropout(key, features, self.dropout * float(width), self.head.inputs.channels)
 
 
 def axes(model: nnx.Module) -> tuple[widths.Axis, ...]:

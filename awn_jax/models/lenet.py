@@ -25,7 +25,7 @@ class LeNet3C1L(AnyWidthClassifier):
         channels: of each layer, at width 1.
         group, core: channels born together, and width of the narrowest network, see `widths.Axis.of`.
         fan_in: what the initial scale counts, see `layers.init.staircase_uniform`.
-        dropout: of the last channel's features in front of the head, see `layers.late_dropout`.
+        dropout: in front of the head, see `AnyWidthClassifier`.
         dtype: of weights and activations.
         implementation: of the convolutions, see `kernels.triangular_conv`.
         conv: the kind of convolution: `TriConv`, or the ordinary `Conv` of the rivals.

@@ -98,7 +98,7 @@ def nested(
 
 
 def _dropout_key(key: PRNGKeyArray) -> PRNGKeyArray:
-    # The plan draws widths with the step's own key. All widths of a step leave out the same features.
+    # The plan draws widths with the step's own key.
     return jax.random.fold_in(key, 1)
 
 
