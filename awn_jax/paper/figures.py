@@ -3,6 +3,7 @@
 import pathlib
 from collections.abc import Sequence
 
+import matplotlib
 import matplotlib.figure
 import numpy as np
 
@@ -106,6 +107,8 @@ def _figure(panels: int):
     axes = np.ravel(figure.subplots(1, panels, sharey=True))
     for one in axes:
         one.grid(alpha=0.3)
+        # More lines than the usual ten colours.
+        one.set_prop_cycle(color=matplotlib.colormaps["tab20"].colors)
     return figure, axes
 
 
