@@ -108,7 +108,7 @@ def _figure(panels: int):
     for one in axes:
         one.grid(alpha=0.3)
         # More lines than the usual ten colours.
-        one.set_prop_cycle(color=matplotlib.colormaps["tab20"].colors)
+        one.set_prop_cycle(color=matplotlib.colormaps["tab20"](range(20)))
     return figure, axes
 
 
