@@ -34,6 +34,17 @@ def network(method, **changes):
     return experiment.make_model(config_of(method, **changes), SIZE, 10)
 
 
+def gradient(objective, parts, images, labels, at):
+    """An objective's gradient, compiled as one program."""
+    graphdef, params, stats = parts
+    return jax.jit(lambda *args: objective(graphdef, *args, at, jax.random.key(0)))(params, stats, images, labels)
+
+
+@nnx.jit(static_argnums=2)
+def logits(model, images, width=1.0):
+    return model(images, width)
+
+
 def shaken(model, seed=0):
     """The model with scales, biases and statistics that differ from channel to channel and from width to width."""
     for path, norm in nnx.iter_modules(model):
@@ -61,7 +72,7 @@ def test_s_net_at_a_trained_width_is_a_network_of_its_own(digits, training):
         alone.head.kernel[...], alone.head.bias[...] = wide.head.kernel[:channels], wide.head.bias[...]
         for model in (alone, wide):
             model.train() if training else model.eval()
-        np.testing.assert_allclose(wide(images, width), alone(images), rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(logits(wide, images, width), logits(alone, images), rtol=1e-5, atol=1e-5)
 
 
 def test_an_untrained_width_uses_the_next_larger_batch_norm_sliced():
@@ -94,7 +105,7 @@ def test_each_pass_of_s_net_moves_its_own_statistics_only(digits):
     images, labels = batch(digits)
     model = network("s_net", **{"widths.fixed": TRAINED})
     graphdef, params, stats = split(model)
-    learnt = sequential(graphdef, params, stats, images, labels, plan.fixed((0.5,)), jax.random.key(0))
+    learnt = gradient(sequential, (graphdef, params, stats), images, labels, plan.fixed((0.5,)))
     before, after = (nnx.merge(graphdef, params, s, copy=True).norm2.norms for s in (stats, learnt.stats))
     for number in range(3):
         moved = not np.array_equal(before[number].mean[...], after[number].mean[...])
@@ -107,10 +118,10 @@ def test_a_shared_batch_norm_under_ordinary_layers_follows_one_pass_after_the_ot
     images, labels = batch(digits)
     model = network("shared_bn")
     graphdef, params, stats = split(model)
-    learnt = sequential(graphdef, params, stats, images, labels, plan.fixed((0.25, 0.5, 1.0)), jax.random.key(0))
+    learnt = gradient(sequential, (graphdef, params, stats), images, labels, plan.fixed((0.25, 0.5, 1.0)))
     by_hand = nnx.merge(graphdef, params, stats, copy=True)
     for width in (1.0, 0.5, 0.25):
-        by_hand(images, width)
+        logits(by_hand, images, width)
     for name in ("norm1", "norm2", "norm3"):
         np.testing.assert_allclose(learnt.stats[name].mean[...], getattr(by_hand, name).mean[...], rtol=1e-5, atol=1e-6)
 
@@ -126,9 +137,9 @@ def test_calibration_gives_the_statistics_of_one_pass_over_all_images(digits, ba
     assert calibration.calibrated(model)
     for width in (0.5, 1.0):
         model.train()
-        expected = model(x, width)
+        expected = logits(model, x, width)
         model.eval()
-        np.testing.assert_allclose(model(x, width), expected, rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(logits(model, x, width), expected, rtol=1e-4, atol=1e-4)
     with pytest.raises(ValueError, match=r"calibrated widths must hold 1, got \(0.5,\)"):
         calibration.keep_only(model, (0.5,))
     assert calibration.known(model, 0.5)
@@ -164,10 +175,9 @@ def test_a_distilled_loss_has_no_gradient_through_the_teacher():
 
 def test_the_widest_network_learns_from_the_labels_alone(digits):
     images, labels = batch(digits)
-    graphdef, params, stats = split(network("awn"))
+    parts = split(network("awn"))
     gradients = [
-        nested(graphdef, params, stats, images, labels, plan.fixed((0.5, 1.0), distillation=share), jax.random.key(0))
-        for share in (0.0, 1.0)
+        gradient(nested, parts, images, labels, plan.fixed((0.5, 1.0), distillation=share)) for share in (0.0, 1.0)
     ]
     one, other = (g.gradient["head"].kernel[...] for g in gradients)
     # The later half of the head is read at full width only.
