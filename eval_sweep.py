@@ -27,7 +27,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--split", default="test", help="test, train, or a split of the image set's own (default: test)"
     )
-    parser.add_argument("--widths", nargs="+", type=float, metavar="W", help="these widths only, instead of all")
+    parser.add_argument("--widths", nargs="+", type=types.width, metavar="W", help="these widths only, instead of all")
     parser.add_argument(
         "--calibrated",
         nargs="+",
@@ -35,8 +35,8 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         metavar="W",
         help="for a US-Net: with the batch-norm statistics of these widths only (default: those that the run computed)",
     )
-    parser.add_argument("--alpha-min", type=float, metavar="W", help="narrowest width (default: the run's)")
-    parser.add_argument("--batch-size", type=int, default=1000, help="images at a time (default: 1000)")
+    parser.add_argument("--alpha-min", type=types.width, metavar="W", help="narrowest width (default: the run's)")
+    parser.add_argument("--batch-size", type=types.positive(int), default=1000, help="images at a time (default: 1000)")
     parser.add_argument(
         "--plot", type=pathlib.Path, default=pathlib.Path("sweeps.png"), help="overlaid picture of several runs"
     )
@@ -44,9 +44,12 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         "--html", action="store_true", help="also sweep.html: a page with a width slider and test images"
     )
     arguments = parser.parse_args(argv)
-    arguments.workdir += arguments.more
-    if arguments.batch_size < 1:
-        parser.error(f"--batch-size must be at least 1, got {arguments.batch_size}")
+    # Each once, in the order given.
+    arguments.workdir = list(dict.fromkeys(arguments.workdir + arguments.more))
+    if arguments.widths and arguments.alpha_min:
+        parser.error("--alpha-min says where all widths begin, and cannot be given with --widths")
+    if arguments.calibrated and 1 not in arguments.calibrated:
+        parser.error(f"--calibrated must hold 1, full width, got {arguments.calibrated}")
     return arguments
 
 
@@ -56,6 +59,8 @@ def sweep_workdir(workdir: pathlib.Path, arguments: argparse.Namespace) -> evalu
     mesh = data.data_mesh()
     model, step = experiment.restore(config, workdir, images, mesh)
     if arguments.calibrated:
+        if config.model.norm != "calibrated":
+            raise configs.ConfigError(f"--calibrated is for a US-Net, {workdir} has model.norm={config.model.norm!r}")
         training_images = experiment.load_data(config, "train")
         with configs.blaming("widths"):
             experiment.calibrate(config, model, training_images, mesh, arguments.calibrated)
@@ -66,7 +71,7 @@ def sweep_workdir(workdir: pathlib.Path, arguments: argparse.Namespace) -> evalu
             experiment.preparation(config),
             mesh,
             minimum=arguments.alpha_min or config.widths.minimum,
-            at=sorted(arguments.widths) if arguments.widths else None,
+            at=sorted(set(arguments.widths)) if arguments.widths else None,
             batch_size=arguments.batch_size,
         )
     print(f"── {workdir}: step {step}, {len(images):,} images of {config.data.name} {arguments.split}")
@@ -75,7 +80,7 @@ def sweep_workdir(workdir: pathlib.Path, arguments: argparse.Namespace) -> evalu
     report.plot({workdir.name: result}, workdir / "sweep.png")
     print(f"wrote {workdir}/sweep.json, sweep.csv, sweep.png")
     if arguments.html:
-        write_page(workdir, config, images, model, result)
+        write_page(workdir, config, images, model, result, arguments.batch_size)
         print(f"wrote {workdir}/sweep.html")
     print(report.summary(result), flush=True)
     return result
@@ -87,9 +92,10 @@ def write_page(
     images: data.ImageSet,
     model: AnyWidthClassifier,
     result: evaluation.Sweep,
+    batch_size: int,
 ) -> None:
     widths = [row.width for row in result.rows]
-    logits = logits_at(model, images, experiment.preparation(config), widths)
+    logits = logits_at(model, images, experiment.preparation(config), widths, batch_size=batch_size)
     latency, device = latencies(workdir, images, model, result)
     about = f"{len(images):,} images of {config.data.name}. Every width is part of the same network. Latency: {device}."
     title = f"{workdir.name}: one network, {len(widths)} widths"

@@ -20,7 +20,7 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from awn_jax import config as configs
-from awn_jax import data, evaluation, experiment, methods, platform, training
+from awn_jax import data, evaluation, experiment, files, methods, platform, training
 from awn_jax.evaluation import report
 from awn_jax.training import calibration, checkpoints, interrupts, progress
 
@@ -59,14 +59,18 @@ def main(argv: list[str]) -> None:
     config = configs.parse(CONFIG.value)
     name = "_".join(filter(None, (filename.stem, method)))
     workdir = pathlib.Path(WORKDIR.value or pathlib.Path("runs") / name)
-    workdir.mkdir(parents=True, exist_ok=True)
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise configs.ConfigError(f"--workdir must be a folder or not there yet, got {workdir}") from error
+    claimed = files.claim(workdir) if first_process else None
     saved = workdir / "config.json"
     if saved.exists():
         configs.check_same_run(configs.load(saved), config, workdir)
 
     # ── images, network, optimiser
     mesh = data.data_mesh()
-    images = experiment.load_data(config, "train")
+    images, test_images = experiment.load_both(config)
     say(f"{name}: {len(images):,} images of {config.data.name}, {mesh.size} {jax.devices()[0].device_kind} device(s)")
     model = experiment.make_model(config, images.images.shape[1:], images.classes)
     steps = experiment.count_steps(config, len(images))
@@ -83,8 +87,6 @@ def main(argv: list[str]) -> None:
     )
     if first_process:
         configs.save(config, saved)
-        facts = {"hardware": platform.describe_device(), "versions": platform.describe_software()}
-        (workdir / "environment.json").write_text(json.dumps(facts, indent=2) + "\n")
 
     # ── where to begin
     store = checkpoints.Checkpoints(workdir / "checkpoints")
@@ -98,6 +100,11 @@ def main(argv: list[str]) -> None:
         say(f"going on from step {int(state.step)}")
     step = begun_at = int(state.step)
     say(f"{steps - step} of {steps} steps, {plan.passes} widths each, {config.widths.how}")
+    if first_process and step < steps:
+        facts = {"hardware": platform.describe_device(), "versions": platform.describe_software()}
+        files.write_text(workdir / "environment.json", json.dumps(facts, indent=2) + "\n")
+        # Of an unfinished network, if eval_sweep.py was asked for one: its being there says that the run has ended.
+        (workdir / "sweep.json").unlink(missing_ok=True)
 
     # ── train
     chunk = config.train.steps_per_dispatch or platform.steps_per_dispatch()
@@ -106,20 +113,23 @@ def main(argv: list[str]) -> None:
     checkpoint_due = time.monotonic() + 60 * config.train.checkpoint_minutes
     logged_at, logged_step = time.monotonic(), step
     stop = interrupts.Interrupts()
+    stopped = False
     with stop:
-        while step < steps and not stop.caught:
+        while step < steps and not stopped:
             count = min(chunk - step % chunk, *(s - step for s in snapshot_steps | {steps} if s > step))
             rows = feed.steps(step, count)
             with jax.transfer_guard("disallow"):
                 state, metrics = train_steps(state, feed.constants, rows)
             values = jax.device_get(metrics)
             if not values["finite"].all():
-                where = step + 1 + int(np.argmin(values["finite"]))
+                where, kept = step + 1 + int(np.argmin(values["finite"])), store.latest_step()
                 store.close()
+                if snapshots:
+                    snapshots.close()
+                advice = f"The checkpoint of step {kept} in {store.folder} is kept; try" if kept else "Try"
                 raise training.NonFiniteError(
                     f"loss or weights are not finite at step {where} (loss {values['loss'][where - step - 1]}, "
-                    f"train.learning_rate={config.train.learning_rate}). The checkpoint of step {store.latest_step()} in "
-                    f"{store.folder} is kept; try a lower learning rate in another workdir"
+                    f"train.learning_rate={config.train.learning_rate}). {advice} a lower learning rate in another workdir"
                 )
             if step == begun_at:
                 say(f"first step done after {time.monotonic() - started:.1f} s")
@@ -141,16 +151,21 @@ def main(argv: list[str]) -> None:
                 logged_at, logged_step = now, step
             if snapshots and step in snapshot_steps:
                 snapshots.save(state)
-            if step < steps and time.monotonic() >= checkpoint_due:
+            # Saving is something that all processes do together, whoever's clock or signal asks for it.
+            due, stopped = interrupts.agreed(time.monotonic() >= checkpoint_due, stop.caught is not None)
+            if step < steps and due:
                 store.save(state)
                 checkpoint_due = time.monotonic() + 60 * config.train.checkpoint_minutes
     bar.close()
     if snapshots:
         snapshots.close()
+    if log:
+        log.close()
     if step < steps:
         store.save(state, wait=True)
         store.close()
-        say(f"{stop.caught}: saved step {step} of {steps} in {workdir}; the same command goes on from there")
+        why = stop.caught or "another process was stopped"
+        say(f"{why}: saved step {step} of {steps} in {workdir}; the same command goes on from there")
         return
     say(f"trained in {time.monotonic() - started:.0f} s (this run)")
     model = training.merge(model, state)
@@ -166,7 +181,7 @@ def main(argv: list[str]) -> None:
     del feed, images
     result = evaluation.sweep(
         model,
-        experiment.load_data(config, "test"),
+        test_images,
         experiment.preparation(config),
         mesh,
         minimum=config.widths.minimum,
@@ -178,6 +193,8 @@ def main(argv: list[str]) -> None:
         print(report.table(result))
         print(f"wrote {workdir}/sweep.json, sweep.csv, sweep.png")
         print(report.summary(result))
+    if claimed:
+        claimed.close()
 
 
 def experiments() -> list[str]:
@@ -214,7 +231,13 @@ def run() -> None:
     """Known errors are one line, not a traceback."""
     try:
         app.run(main, flags_parser=parse_flags)
-    except (configs.ConfigError, data.DataError, checkpoints.CheckpointError, training.NonFiniteError) as error:
+    except (
+        configs.ConfigError,
+        data.DataError,
+        files.InUseError,
+        checkpoints.CheckpointError,
+        training.NonFiniteError,
+    ) as error:
         platform.fail(error)
 
 

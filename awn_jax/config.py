@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import ml_collections
 
+from awn_jax import files
 from awn_jax import widths as width_arithmetic
 
 
@@ -186,10 +187,11 @@ class TrainConfig:
     steps_per_dispatch: int = 0
 
     def __post_init__(self):
-        _require(self.epochs > 0, f"train.epochs must be above 0, got {self.epochs}")
+        _require(0 < self.epochs < float("inf"), f"train.epochs must be above 0 and finite, got {self.epochs}")
         _require(self.batch_size >= 1, f"train.batch_size must be at least 1, got {self.batch_size}")
         _require(self.seed >= 0, f"train.seed must be 0 or more, got {self.seed}")
         _require(self.learning_rate > 0, f"train.learning_rate must be above 0, got {self.learning_rate}")
+        _require(self.decay_factor > 0, f"train.decay_factor must be above 0, got {self.decay_factor}")
         _require(0 <= self.momentum < 1, f"train.momentum must be in [0, 1), got {self.momentum}")
         _require(self.weight_decay >= 0, f"train.weight_decay must be 0 or more, got {self.weight_decay}")
         _require(
@@ -228,13 +230,17 @@ class Config:
             f"{widths.train!r} and {widths.fixed}",
         )
         _require(
+            not widths.calibrate or model.norm == "calibrated",
+            f"widths.calibrate must be 0 unless model.norm is 'calibrated', got {widths.calibrate} with {model.norm!r}",
+        )
+        _require(
             model.core <= widths.minimum,
             f"model.core must be at most widths.minimum={widths.minimum}, got {model.core}",
         )
 
 
 # May differ between a run and its continuation: they do not change the result.
-FREE_ON_RESUME = ("data.data_dir", "train.log_every", "train.checkpoint_minutes", "train.snapshots")
+FREE_ON_RESUME = ("data.data_dir", "data.test_split", "train.log_every", "train.checkpoint_minutes", "train.snapshots")
 
 
 def default() -> ml_collections.ConfigDict:
@@ -286,7 +292,7 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
 
 def save(config: Config, path: pathlib.Path) -> None:
     """Writes a config as JSON."""
-    path.write_text(json.dumps(dataclasses.asdict(config), indent=2) + "\n")
+    files.write_text(path, json.dumps(dataclasses.asdict(config), indent=2) + "\n")
 
 
 def load(path: pathlib.Path) -> Config:
@@ -297,7 +303,7 @@ def load(path: pathlib.Path) -> Config:
     """
     try:
         return parse(json.loads(path.read_text()))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise ConfigError(f"{path} is not there: is {path.parent} the workdir of a run?") from None
     except json.JSONDecodeError as error:
         raise ConfigError(f"{path} is not JSON: {error}") from error

@@ -30,6 +30,20 @@ def load_data(config: Config, split: str) -> data.ImageSet:
     return images
 
 
+def load_both(config: Config) -> tuple[data.ImageSet, data.ImageSet]:
+    """The training and the test images.
+
+    Raises:
+        ConfigError: if their sizes differ, or the planes are not those of the config.
+        DataError: if either cannot be had.
+    """
+    training, test = (load_data(config, split) for split in ("train", "test"))
+    sizes = [images.images.shape[1:] for images in (training, test)]
+    if sizes[0] != sizes[1]:
+        raise ConfigError(f"data.test_split must hold images of size {sizes[0]}, those of training, got {sizes[1]}")
+    return training, test
+
+
 def preparation(config: Config) -> data.Preparation:
     """Normalisation and augmentation."""
     return data.Preparation(config.data.mean, config.data.std, config.data.augment, config.data.shift)
@@ -76,12 +90,13 @@ def make_plan(config: Config, model: AnyWidthClassifier) -> WidthPlan:
     """The widths that a step learns from."""
     settings = config.widths
     total, share = settings.total or None, settings.distillation
-    match settings.train:
-        case "fixed":
-            return plan.fixed(settings.fixed, total=total, ends=settings.ends, distillation=share)
-        case "random":
-            return plan.random(axes(model), settings.minimum, settings.passes, total=total, distillation=share)
-    return plan.every(axes(model), settings.minimum, total=total, ends=settings.ends, distillation=share)
+    with blaming("widths"):
+        match settings.train:
+            case "fixed":
+                return plan.fixed(settings.fixed, total=total, ends=settings.ends, distillation=share)
+            case "random":
+                return plan.random(axes(model), settings.minimum, settings.passes, total=total, distillation=share)
+        return plan.every(axes(model), settings.minimum, total=total, ends=settings.ends, distillation=share)
 
 
 def calibrate(

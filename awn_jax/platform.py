@@ -65,7 +65,7 @@ def keep_freed_memory() -> None:
 
 
 def describe_device() -> str:
-    """The machine's name for what programs run on; for a CPU, also its number of cores."""
+    """The machine's name for what programs run on; for a CPU, also its number of cores, and of those that this process has."""
     device = jax.devices()[0]
     if device.platform != "cpu":
         return device.device_kind
@@ -74,7 +74,8 @@ def describe_device() -> str:
         name = next(line.split(":", 1)[1].strip() for line in info if line.startswith("model name"))
     except (OSError, StopIteration):
         name = machine.processor() or machine.machine()
-    return f"{name}, {os.cpu_count()} cores"
+    has = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{name}, {has if has == os.cpu_count() else f'{has} of {os.cpu_count()}'} cores"
 
 
 def describe_software() -> dict[str, str]:

@@ -1,6 +1,6 @@
 """LeNet-3C1L on scikit-learn's handwritten digits, 1,797 real images that come with the dependency: the demonstration.
 
-Recipe: the paper's (Any-Width Networks, Vu et al. 2020), all widths nested, a cosine schedule for a short run.
+Network: the paper's (Any-Width Networks, Vu et al. 2020), all widths nested; a recipe of its own, for a short run.
 Expected: test AUC ≥ 0.97 over all widths in [0.25, 1].
 
     python train.py --config=configs/lenet_digits.py

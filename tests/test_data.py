@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from awn_jax import data
+from awn_jax import config as configs
+from awn_jax import data, experiment
 from awn_jax.data import augment, feed
 
 
@@ -80,6 +81,24 @@ def test_own_arrays(tmp_path):
     assert read.images.shape == (6, 8, 8, 1)
     assert read.classes == 8
     np.testing.assert_array_equal(read.labels, LABELS[::-1])
+
+
+def test_training_and_test_images_must_be_of_one_size(tmp_path):
+    path = tmp_path / "mine.npz"
+    np.savez(path, x_train=IMAGES, y_train=LABELS, x_test=IMAGES[:, :7], y_test=LABELS)
+    planes = IMAGES.shape[-1]
+    config = configs.parse({"data": {"name": f"npz:{path}", "mean": [0.0] * planes, "std": [1.0] * planes}})
+    expected = (
+        rf"data.test_split must hold images of size \(8, 8, {planes}\), those of training, got \(7, 8, {planes}\)"
+    )
+    with pytest.raises(configs.ConfigError, match=expected):
+        experiment.load_both(config)
+
+
+def test_a_single_array_is_refused(tmp_path):
+    np.save(tmp_path / "mine.npy", IMAGES)
+    with pytest.raises(data.DataError, match=r"must hold named arrays, as numpy\.savez writes them"):
+        data.load(f"npz:{tmp_path / 'mine.npy'}", "train")
 
 
 @pytest.mark.parametrize("content", [None, b"", b"not a zip file"])

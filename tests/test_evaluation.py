@@ -72,6 +72,14 @@ def test_chosen_widths_only(digits, swept):
         sweep(model, digits.take(100), PREPARATION, data.data_mesh(), at=[0.5, 1.5], progress=False)
 
 
+def test_two_widths_of_one_sub_network_have_the_same_row(digits, swept):
+    both = sweep(swept[0], digits.take(100), PREPARATION, data.data_mesh(), at=[0.3, 0.31, 1.0], progress=False)
+    assert both.rows[0].top1 == both.rows[1].top1
+    assert both.at(0.3).width == 0.3
+    assert both.at(0.31).width == 0.31
+    assert both.at(0.99).width == 1.0
+
+
 def test_reports(tmp_path, swept):
     _, result = swept
     report.write(result, tmp_path, extra={"split": "test"})

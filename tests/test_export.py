@@ -234,6 +234,9 @@ def test_the_command_compares_what_it_wrote(trained_run, repository):
     for arguments, message in (
         (["--to=onnx", "--width=0"], "width must be in (0, 1], got 0"),
         (["--to=onnx", "--workdir=/nowhere"], "error: /nowhere/config.json is not there"),
+        (["--to=bundle", "--width=0.5"], "--to=bundle takes --widths, got --width=0.5"),
+        (["--to=onnx", "--widths", "0.5"], "--to=onnx takes one --width, got --widths; only a bundle holds several"),
+        (["--to=flax", "--out=net"], "--out must end in .py with --to=flax, got net"),
     ):
         done = subprocess.run([*command, *arguments], capture_output=True, text=True, cwd=repository, timeout=120)
         assert done.returncode

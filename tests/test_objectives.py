@@ -92,6 +92,11 @@ def test_fixed_widths_that_make_no_sense_are_refused(at):
         plan.fixed(at)
 
 
+def test_random_needs_something_to_draw():
+    with pytest.raises(ValueError, match=r"minimum must leave two sub-networks to draw from, got 1\.0"):
+        plan.random([widths.Axis.of(9)], 1.0, 4)
+
+
 def test_random_needs_two_passes():
     with pytest.raises(ValueError, match="passes must be at least 2"):
         plan.random([widths.Axis.of(9)], 0.25, 1)

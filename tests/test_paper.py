@@ -3,15 +3,18 @@
 import json
 import re
 import sys
+import time
 
 import numpy as np
 import pytest
 
 from awn_jax import data
-from awn_jax.paper import experiments, published, records, tables
+from awn_jax.paper import experiments, moments, published, records, runs, tables
 from awn_jax.paper.experiments import TARGETS, Experiment
+from awn_jax.paper.gaps import gap
+from awn_jax.training import checkpoints
 
-METHODS = ("s_net", "us_net", "awn", "awn_full")
+METHODS = ("s_net", "us_net", "awn", "awn_fixed", "awn_full")
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +38,7 @@ def results(tmp_path_factory, run, few_digits):
     command = [sys.executable, "-m", "awn_jax.paper", "all", "--datasets", "digits", "--methods", *METHODS]
     command += ["--runs", str(folder / "runs"), "--out", str(folder / "out"), "--update", str(page)]
     command += [f"--config.data.name=npz:{few_digits}", "--config.model.channels=4", "--config.train.epochs=2"]
+    command += ["--config.widths.passes=3"]
     done = run(command)
     assert done.returncode == 0, done.stderr
     return folder, done, command
@@ -52,7 +56,7 @@ def test_every_target_is_written(results):
             assert (folder / f"out/{target}_digits.png").stat().st_size > 10_000
     assert "old" not in (folder / "page.md").read_text()
     assert (folder / "page.md").read_text().count("text\n") == len(tables.TABLES)
-    assert "4 runs, 4 of them missing" in done.stdout
+    assert "5 runs, 5 of them missing" in done.stdout
 
 
 def test_records_hold_what_a_reader_needs(results):
@@ -76,19 +80,51 @@ def test_records_hold_what_a_reader_needs(results):
 def test_batch_statistics_are_the_same_at_every_width_under_triangular_layers_only(results):
     folder, _, _ = results
     history = json.loads((folder / "out/fig2_digits.json").read_text())
-    assert set(history) == {"s_net"}
-    series = history["s_net"]["series"]
+    assert set(history) == {"s_net", "awn_fixed"}
     assert len(history["s_net"]["steps"]) > 5
-    assert abs(series["0.25"]["batch_mean"][-1] - series["1.0"]["batch_mean"][-1]) > 1e-3
+    apart = {
+        method: np.abs(
+            np.subtract(*(history[method]["series"][width]["batch_mean"] for width in ("0.25", "1.0")))
+        ).max()
+        for method in history
+    }
+    assert apart["awn_fixed"] < 1e-5
+    assert apart["s_net"] > 1e-3
+    with pytest.raises(checkpoints.CheckpointError, match="has the run written a checkpoint yet"):
+        moments.history(folder / "runs/digits-awn-0")
+    (folder / "runs/digits-awn-0/snapshots").mkdir()
+    with pytest.raises(checkpoints.CheckpointError, match="holds no snapshot"):
+        moments.history(folder / "runs/digits-awn-0")
 
 
 def test_what_is_there_is_not_run_again(results, run):
     folder, _, command = results
     before = {path: path.stat().st_mtime_ns for path in (folder / "runs").rglob("*.json")}
-    done = run([*command[:4], "--datasets", "digits", "--methods", "awn", *command[11:]])
+    done = run([*command[:4], "--datasets", "digits", "--methods", "awn", *command[command.index("--runs") :]])
     assert done.returncode == 0, done.stderr
     assert "1 runs, 0 of them missing" in done.stdout
+    refused = run([*command, "--config.train.batch_size=32"])
+    assert "record of digits-s_net-0 is of a run with data.name=npz:" in refused.stderr
+    assert "train.epochs=2, train.batch_size=32: give it an --out and --runs of its own" in refused.stderr
     assert before == {path: path.stat().st_mtime_ns for path in (folder / "runs").rglob("*.json")}
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_no_run_begins_after_one_has_failed(tmp_path, monkeypatch, jobs):
+    begun, ended = [], []
+
+    def one(run, workdir, changes, title, share=None):
+        begun.append(run.seed)
+        if run.seed == 1:
+            raise runs.RunError("digits-awn-1 failed")
+        time.sleep(0.2)
+
+    monkeypatch.setattr(runs, "_one", one)
+    experiment = [Experiment("digits", "awn", seed) for seed in range(5)]
+    with pytest.raises(runs.RunError, match="digits-awn-1"):
+        runs.train(experiment, tmp_path, lambda run: [], jobs=jobs, finish=lambda run: ended.append(run.seed))
+    assert begun == [0, 1]
+    assert ended == ([0] if jobs == 1 else [])
 
 
 @pytest.mark.parametrize(
@@ -114,6 +150,14 @@ def test_every_method_of_a_target_has_a_name_and_its_published_figures_are_found
     keys = {key.split()[0] for row in published.TABLE_2.values() for key in row}
     assert keys <= set(experiments.CONTENDERS)
     assert set(published.TABLE_1) == set(TARGETS["table1"].methods)
+
+
+def test_a_gap_is_the_difference_where_both_curves_exist():
+    ours, theirs = (np.array(values, float) for values in (([0, 2, 4], [1, 3, 3]), ([1, 3, 5], [1, 1, 5])))
+    # Differences at 1, 2, 3 and 4: 1, 2, 2 and 0.
+    assert gap(tuple(ours), tuple(theirs)) == (0.0, (1.5 + 2 + 1) / 3, 2.0, 1.0, 4.0)
+    with pytest.raises(ValueError, match=r"curves must overlap, got 0.0 to 4.0 and 6.0 to 8.0"):
+        gap(tuple(ours), (np.array([6.0, 8.0]), np.array([0.0, 0.0])))
 
 
 def test_worst_dip_is_the_most_that_a_width_loses_to_a_narrower_one(results):

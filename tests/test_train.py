@@ -14,6 +14,8 @@ import time
 import numpy as np
 import pytest
 
+from awn_jax import files
+
 
 def metrics(workdir):
     lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
@@ -47,6 +49,9 @@ def test_interrupted_run_ends_bit_for_bit_where_an_uninterrupted_one_ends(
         output, _ = process.communicate(timeout=120)
         assert process.returncode == 0
         assert f"{number.name}: saved step" in output
+        # What an earlier eval_sweep.py left does not pass for the end of the run.
+        assert not (workdir / "sweep.json").exists()
+        (workdir / "sweep.json").write_text("of an unfinished network")
     assert len(metrics(workdir)) < len(metrics(whole))
     assert "going on from step" in run(train_command(workdir)).stdout
     assert metrics(workdir) == metrics(whole)
@@ -75,29 +80,47 @@ np.savez({str(path)!r}, **{{jax.tree_util.keystr(name): np.asarray(leaf) for nam
     return path
 
 
-def test_two_processes_share_each_batch(repository, tmp_path, one_device, train_command, training):
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
+def test_two_processes_share_each_batch_and_stop_together(repository, tmp_path, one_device, train_command, training):
     workdir = tmp_path / "hosts"
-    flags = ["--multihost", f"--coordinator=localhost:{port}", "--processes=2", "--config.train.epochs=0.5"]
-    processes = [
-        subprocess.Popen(
-            train_command(workdir, *flags, f"--process={index}"),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            cwd=repository,
-            env=one_device,
-        )
-        for index in range(2)
-    ]
-    outputs = [process.communicate(timeout=300) for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], outputs
-    assert "2 cpu device(s)" in outputs[0][0]
-    assert "──" not in outputs[1][0]
+
+    def begin():
+        with socket.socket() as free:
+            free.bind(("localhost", 0))
+            port = free.getsockname()[1]
+        # Each looks at a clock of its own, about every second step.
+        flags = [
+            "--multihost",
+            f"--coordinator=localhost:{port}",
+            "--processes=2",
+            "--config.train.checkpoint_minutes=4e-4",
+        ]
+        commands = [train_command(workdir, *flags, f"--process={index}") for index in range(2)]
+        options = {
+            "stdout": subprocess.PIPE,
+            "stderr": subprocess.PIPE,
+            "text": True,
+            "cwd": repository,
+            "env": one_device,
+        }
+        return [subprocess.Popen(command, **options) for command in commands]
+
+    def end(processes):
+        outputs = [process.communicate(timeout=300) for process in processes]
+        assert [process.returncode for process in processes] == [0, 0], outputs
+        assert "──" not in outputs[1][0]
+        return outputs[0][0]
+
+    processes, log = begin(), workdir / "metrics.jsonl"
+    while processes[0].poll() is None and (not log.exists() or len(metrics(workdir)) < 5):
+        time.sleep(0.01)
+    processes[1].terminate()
+    output = end(processes)
+    assert "2 cpu device(s)" in output
+    assert "another process was stopped: saved step" in output
+    assert "going on from step" in end(begin())
     one, two = (np.array([line["loss"] for line in metrics(path)][:5]) for path in (training[0], workdir))
     np.testing.assert_allclose(two, one, rtol=1e-4)
+    assert len(metrics(workdir)) == len(metrics(training[0]))
 
 
 def copy_of(workdir, tmp_path):
@@ -108,10 +131,10 @@ def eval_command(repository, *arguments):
     return [sys.executable, str(repository / "eval_sweep.py"), *map(str, arguments)]
 
 
-def test_eval_sweep_repeats_the_final_sweep_and_overlays_runs(repository, tmp_path, run, training):
-    workdir, picture = copy_of(training[0], tmp_path), tmp_path / "both.png"
-    again = run(eval_command(repository, "--workdir", workdir, workdir, "--plot", picture))
-    assert training[1].stdout.splitlines()[-1] in again.stdout.splitlines(), again.stderr
+def test_eval_sweep_repeats_the_final_sweep_of_each_run_once(repository, tmp_path, run, training):
+    workdir = copy_of(training[0], tmp_path)
+    again = run(eval_command(repository, "--workdir", workdir, workdir))
+    assert again.stdout.splitlines().count(training[1].stdout.splitlines()[-1]) == 1, again.stderr
     rows = [json.loads((path / "sweep.json").read_text())["rows"] for path in (workdir, training[0])]
     assert rows[0] == rows[1]
 
@@ -124,8 +147,15 @@ def test_eval_sweep_of_chosen_widths_and_split(repository, tmp_path, run, traini
     assert "1,438 images of digits train" in done.stdout
     assert "2 widths in [0.50, 1.00]" in done.stdout.splitlines()[-1]
     assert (tmp_path / "both.png").read_bytes().startswith(b"\x89PNG")
-    refused = run(eval_command(repository, f"--workdir={workdir}", "--widths", "1.5"))
-    assert refused.stderr.startswith("error: config.widths: width must be in (0, 1], got 1.5")
+    for wrong, message in (
+        (["--widths", "1.5"], "argument --widths: width must be in (0, 1], got 1.5"),
+        (["--widths", "0.5", "--alpha-min", "0.3"], "--alpha-min says where all widths begin"),
+        (["--calibrated", "0.5"], "--calibrated must hold 1, full width, got [0.5]"),
+        (["--calibrated", "0.5", "1"], "--calibrated is for a US-Net"),
+    ):
+        refused = run(eval_command(repository, f"--workdir={workdir}", *wrong))
+        assert message in refused.stderr
+        assert "Traceback" not in refused.stderr
 
 
 def test_loss_that_leaves_the_finite_numbers_stops_the_run_and_keeps_the_checkpoint(tmp_path, train_command, run):
@@ -147,8 +177,10 @@ def test_loss_that_leaves_the_finite_numbers_stops_the_run_and_keeps_the_checkpo
         ("--config.train.epoks=3", "--config.train.epoks: the config has no field 'epoks'"),
         ("--config=configs/lenet.py", "--config must be a file, got configs/lenet.py; there are configs/lenet_"),
         ("--config=configs/lenet_digits.py:slim", "method must be one of awn, awn_fixed"),
-        ("--config.train.epochs=-1.0", "train.epochs must be above 0, got -1"),
+        ("--config.train.epochs=-1.0", "train.epochs must be above 0 and finite, got -1"),
         ("--config.train.batch_size=5000", "batch_size must be at most the 1438 training images, got 5000"),
+        ("--config.data.test_split=validation", "split of digits must be 'train' or 'test', got 'validation'"),
+        ("--workdir=README.md", "--workdir must be a folder or not there yet, got README.md"),
         ("--config.data.name=npz:/nowhere.npz", "/nowhere.npz is not a readable .npz file"),
     ],
 )
@@ -161,6 +193,11 @@ def assert_one_error(failed, message):
     assert message in failed.stderr
     assert failed.stderr.startswith("error: ")
     assert len(failed.stderr.splitlines()) == 1
+
+
+def test_a_workdir_in_use_is_one_clear_error(tmp_path, train_command, run):
+    with files.claim(tmp_path):
+        assert_one_error(run(train_command(tmp_path)), f"{tmp_path} is in use by another run")
 
 
 def test_run_does_not_go_on_with_another_config(train_command, run, training):

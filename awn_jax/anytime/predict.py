@@ -65,6 +65,7 @@ class Predictor:
         self._programs, self._params = network.split(model)
         # The last times of each step at each batch shape; the slowest of them is what the next one is expected to take.
         self._seconds: dict[tuple[tuple[int, ...], int], collections.deque[float]] = {}
+        self._prepared: set[tuple[tuple[int, ...], bool]] = set()
 
     def prepare(self, shape: Sequence[int], *, parts: bool = False) -> None:
         """Compiles and times every step for one shape of images, so that no later call has to.
@@ -75,13 +76,13 @@ class Predictor:
         """
         sizes = {shape[0], *(_rounded(count, shape[0]) for count in range(1, shape[0]))} if parts else {shape[0]}
         for size in sorted(sizes):
-            for _ in range(2):
-                state = self._step(None, jnp.zeros((size, *shape[1:])), 0)
-                for rung in range(1, len(self.ladder)):
-                    state = self._step(_take(state, np.arange(size)), state.images, rung)
-            # The first times were those of the compiler.
+            images = jnp.zeros((size, *shape[1:]))
+            self._climb(images)
+            # Those times were the compiler's.
             for rung in range(len(self.ladder)):
-                self._seconds[(size, *shape[1:]), rung].popleft()
+                self._seconds[images.shape, rung].clear()
+            self._climb(images)
+        self._prepared |= {(tuple(shape), False), (tuple(shape), parts)}
 
     def predict(
         self, x: Num[Array, "B H W P"], *, deadline_s: float | None = None, confidence: float | None = None
@@ -103,9 +104,9 @@ class Predictor:
             raise ValueError(f"deadline_s must be 0 or more, got {deadline_s}")
         if confidence is not None and not 0 <= confidence <= 1:
             raise ValueError(f"confidence must be in [0, 1], got {confidence}")
-        wanted = x.shape if confidence is None else (1, *x.shape[1:])
-        if deadline_s is not None and (wanted, 0) not in self._seconds:
-            self.prepare(x.shape, parts=confidence is not None)
+        parts = confidence is not None
+        if deadline_s is not None and (x.shape, parts) not in self._prepared:
+            self.prepare(x.shape, parts=parts)
         began = time.perf_counter()
         state = self._step(None, x, 0)
         logits = np.array(state.logits)
@@ -129,6 +130,11 @@ class Predictor:
             logits[left] = np.asarray(state.logits)[: len(left)]
             width[left], macs[left] = state.width, state.macs
         return Prediction(logits, width, macs, time.perf_counter() - began)
+
+    def _climb(self, images: Array) -> None:
+        state = self._step(None, images, 0)
+        for rung in range(1, len(self.ladder)):
+            state = self._step(_take(state, np.arange(len(images))), images, rung)
 
     def _step(self, state: network.State | None, x: Array, rung: int) -> network.State:
         began = time.perf_counter()

@@ -77,7 +77,10 @@ def _digits(split: str) -> ImageSet:
 
 def _npz(path: pathlib.Path, split: str) -> ImageSet:
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        found = np.load(path, allow_pickle=False)
+        if not isinstance(found, np.lib.npyio.NpzFile):
+            raise DataError(f"{path} must hold named arrays, as numpy.savez writes them, got a single one")
+        with found as arrays:
             keys = f"x_{split}", f"y_{split}"
             missing = [key for key in keys if key not in arrays]
             if missing:

@@ -6,6 +6,7 @@ import json
 import pathlib
 from collections.abc import Mapping
 
+from awn_jax import files
 from awn_jax.evaluation.sweep import Sweep
 
 
@@ -39,7 +40,7 @@ def write(
         **(extra or {}),
         "rows": rows,
     }
-    (folder / f"{name}.json").write_text(json.dumps(content, indent=2) + "\n")
+    files.write_text(folder / f"{name}.json", json.dumps(content, indent=2) + "\n")
     with (folder / f"{name}.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, ["width", "params", "macs", "top1", "loss"])
         writer.writeheader()

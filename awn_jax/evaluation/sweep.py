@@ -5,6 +5,7 @@ Dimensions: B batch, N widths.
 
 import bisect
 import dataclasses
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -171,6 +172,7 @@ def sweep(
 
 def _edges(model: AnyWidthClassifier, at: Sequence[float]) -> list[float]:
     """Where one of the listed widths' sub-networks gives way to the next: the birth after each, or, between widths that
-    skip sub-networks, the last birth before the next."""
+    skip sub-networks, the last birth before the next. Two widths of one sub-network part at the second."""
     births = width_arithmetic.cuts(axes(model), at[0])
-    return [float(max(b for b in births if b < width_arithmetic.exact_width(high))) for high in at[1:]]
+    exact = [width_arithmetic.exact_width(width) for width in at]
+    return [float(max((b for b in births if low <= b < high), default=low)) for low, high in itertools.pairwise(exact)]

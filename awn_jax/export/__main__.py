@@ -21,6 +21,7 @@ from awn_jax.export import bundle, flax, onnx, read, stablehlo
 from awn_jax.training import checkpoints
 
 SUFFIXES = {"stablehlo": ".stablehlo", "onnx": ".onnx", "flax": ".py", "bundle": ".safetensors"}
+BUNDLE = (0.25, 0.5, 0.75, 1.0)
 SAVE = {"stablehlo": stablehlo.save, "onnx": onnx.save, "flax": flax.save}
 
 
@@ -30,27 +31,33 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--workdir", required=True, type=pathlib.Path, metavar="DIR", help="of a run of train.py")
     parser.add_argument("--to", required=True, choices=sorted(SUFFIXES), help="what to write")
-    parser.add_argument("--width", type=types.width, default=1.0, metavar="W", help="in (0, 1] (default: 1)")
+    parser.add_argument("--width", type=types.width, metavar="W", help="in (0, 1]; not of a bundle (default: 1)")
     parser.add_argument(
         "--widths",
         type=types.width,
         nargs="+",
-        default=[0.25, 0.5, 0.75, 1.0],
         metavar="W",
         help="of a bundle (default: 0.25 0.5 0.75 1)",
     )
     parser.add_argument(
         "--out", type=pathlib.Path, metavar="FILE", help="default: DIR/export/w<width>.<suffix>, DIR/export/bundle.…"
     )
-    return parser.parse_args(argv)
+    arguments = parser.parse_args(argv)
+    if arguments.to == "bundle" and arguments.width:
+        parser.error(f"--to=bundle takes --widths, got --width={arguments.width:g}")
+    if arguments.to != "bundle" and arguments.widths:
+        parser.error(f"--to={arguments.to} takes one --width, got --widths; only a bundle holds several")
+    if arguments.to == "flax" and arguments.out and arguments.out.suffix != ".py":
+        parser.error(f"--out must end in .py with --to=flax, got {arguments.out}")
+    arguments.at = sorted(set(arguments.widths or BUNDLE)) if arguments.to == "bundle" else [arguments.width or 1.0]
+    return arguments
 
 
 def run(arguments: argparse.Namespace) -> None:
     config = configs.load(arguments.workdir / "config.json")
     images = experiment.load_data(config, "test")
     model, step = experiment.restore(config, arguments.workdir, images, data.data_mesh())
-    preparation, to = experiment.preparation(config), arguments.to
-    at = sorted(set(arguments.widths)) if to == "bundle" else [arguments.width]
+    preparation, to, at = experiment.preparation(config), arguments.to, arguments.at
     if to == "bundle" and not model.keeps_prefix:
         raise configs.ConfigError(
             f"--to=bundle needs triangular layers, {arguments.workdir} has {config.model.conv} ones"
@@ -58,7 +65,10 @@ def run(arguments: argparse.Namespace) -> None:
     height, breadth, planes = images.images.shape[1:]
     facts = {"mean": preparation.mean, "std": preparation.std}
     graphs = [export.ordinary(model, (height, breadth, planes), width, **facts) for width in at]
-    name = "bundle" if to == "bundle" else f"w{arguments.width:g}"
+    name = "bundle" if to == "bundle" else f"w{at[0]:g}"
+    if to == "flax":
+        # A module that can be imported by its name.
+        name = name.replace(".", "_")
     path = arguments.out or arguments.workdir / "export" / f"{name}{SUFFIXES[to]}"
     path.parent.mkdir(parents=True, exist_ok=True)
     if to == "bundle":

@@ -6,8 +6,8 @@
     python -m awn_jax.paper table1 --datasets digits --config.train.epochs=1
 
 A run that was cut off goes on; one whose record is there is not repeated. Flags --config.… change the config of every run:
-give such runs an --out of their own. Records are JSON, one for each run, with all curves, parameters, operations, seconds,
-hardware, versions and the command; from them come the tables (Markdown) and pictures.
+such runs need an --out and --runs of their own. Records are JSON, one for each run, with all curves, parameters,
+operations, seconds, hardware, versions and the command; from them come the tables (Markdown) and pictures.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 
 from awn_jax import arguments as types
 from awn_jax import config as configs
-from awn_jax import data, platform
+from awn_jax import data, files, platform
 from awn_jax.methods import METHODS
 from awn_jax.paper import experiments, figures, moments, records, runs, tables
 from awn_jax.paper.experiments import TARGETS, Experiment
@@ -44,7 +44,9 @@ def parse_arguments(argv: list[str] | None = None) -> tuple[argparse.Namespace, 
     parser.add_argument("targets", nargs="+", choices=[*TARGETS, "all"], metavar="TARGET", help="see below, or all")
     parser.add_argument("--datasets", nargs="+", metavar="NAME", help="configs/lenet_NAME.py (default: the target's)")
     parser.add_argument("--methods", nargs="+", choices=METHODS, metavar="NAME", help="only these of the target's")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0], metavar="N", help="(default: 0)")
+    parser.add_argument(
+        "--seeds", nargs="+", type=int, metavar="N", help="(default: 0; with --no-train, all that are there)"
+    )
     parser.add_argument("--runs", type=pathlib.Path, default=pathlib.Path("runs/paper"), metavar="DIR", help="workdirs")
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("docs/results"), metavar="DIR", help="results")
     parser.add_argument(
@@ -66,9 +68,12 @@ def parse_arguments(argv: list[str] | None = None) -> tuple[argparse.Namespace, 
 
 def make(parsed: argparse.Namespace, changes: list[str]) -> None:
     folder = parsed.out / "records"
-    wanted = experiments.needed(parsed.targets, parsed.datasets, parsed.methods, parsed.seeds)
+    known = records.load_all(folder)
+    seeds = parsed.seeds or (sorted({run.seed for run in known}) if parsed.no_train else [0])
+    wanted = experiments.needed(parsed.targets, parsed.datasets, parsed.methods, seeds)
     if not parsed.no_train:
-        missing = [run for run in wanted if not (folder / f"{run.name}.json").exists()]
+        records.check_same_runs(known, wanted, _values(changes))
+        missing = [run for run in wanted if run not in known]
         print(f"── {len(wanted)} runs, {len(missing)} of them missing", flush=True)
 
         def finish(run: Experiment) -> None:
@@ -88,8 +93,12 @@ def make(parsed: argparse.Namespace, changes: list[str]) -> None:
 
 
 def _measured(run: Experiment, workdir: pathlib.Path, changes: list[str]) -> Record:
-    given = dict(change.removeprefix("--config.").split("=", 1) for change in changes)
-    return records.measure(run, workdir, runs.command(run, changes), given)
+    return records.measure(run, workdir, runs.command(run, changes), _values(changes))
+
+
+def _values(changes: list[str]) -> dict[str, str]:
+    """Field and value of every flag --config.…"""
+    return dict(change.removeprefix("--config.").split("=", 1) for change in changes)
 
 
 def write(target: str, dataset: str, found: Mapping[Experiment, Record], parsed: argparse.Namespace) -> None:
@@ -112,11 +121,12 @@ def write(target: str, dataset: str, found: Mapping[Experiment, Record], parsed:
         path = parsed.out / f"{name}.json"
         histories = moments.load(path)
         for method in methods:
-            run = Experiment(dataset, method, parsed.seeds[0])
-            if method not in histories and (parsed.runs / run.name / "snapshots").is_dir():
-                histories[method] = moments.history(parsed.runs / run.name)
-            elif method not in histories:
-                print(f"{run.name} has no snapshots in {parsed.runs}: delete its record to run it again")
+            run = Experiment(dataset, method, tables.chosen(found, dataset, method)[0].seed)
+            if method not in histories:
+                try:
+                    histories[method] = moments.history(parsed.runs / run.name)
+                except (configs.ConfigError, checkpoints.CheckpointError) as error:
+                    print(f"figure 2 goes without {run.name} ({error}): delete its record to run it again")
         if histories:
             moments.save(histories, path)
             figures.batch_statistics(histories, dataset, parsed.out / f"{name}.png")
@@ -134,7 +144,7 @@ def replace(path: pathlib.Path, name: str, table: str) -> None:
     if begin not in text or end not in text:
         raise configs.ConfigError(f"--update: {path} must hold the lines {begin} and {end}")
     before, after = text.split(begin)[0], text.split(end)[1]
-    path.write_text(f"{before}{begin}\n{table}\n{end}{after}")
+    files.write_text(path, f"{before}{begin}\n{table}\n{end}{after}")
 
 
 def main() -> None:

@@ -20,6 +20,14 @@ CONTENDERS = (
     "awn_tuned",
     "awn_dropout",
 )
+# AWNs, and the US-Net to hold each against.
+PAIRS = (
+    ("awn", "us_net"),
+    ("awn_core", "us_net"),
+    ("awn_tuned", "us_net_tuned"),
+    ("awn_dropout", "us_net_tuned"),
+    ("awn_dropout", "us_net_dropout"),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +79,11 @@ TARGETS = {
         ("awn_dropout", "awn_tuned", "awn_core", "awn", "us_net", "us_net_tuned", "us_net_dropout", "s_net", *SINGLES),
         ("fmnist",),
         "Accuracy against multiply-accumulates",
+    ),
+    "gaps": Target(
+        tuple(dict.fromkeys(method for pair in PAIRS for method in pair)),
+        ("fmnist",),
+        "AWN against US-Net at equal width, operations, parameters",
     ),
     "ablation": Target(
         (

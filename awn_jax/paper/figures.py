@@ -9,7 +9,7 @@ import numpy as np
 
 from awn_jax.paper.experiments import CONTENDERS, SINGLES, TARGETS
 from awn_jax.paper.moments import History
-from awn_jax.paper.records import Record
+from awn_jax.paper.records import Record, mean_curve
 from awn_jax.paper.tables import NAMES, Records, chosen, label
 
 TRAINED = {"awn_full": 1, "awn_2": 2, "awn_fixed": 4, "awn_8": 8}
@@ -21,7 +21,7 @@ def curves(records: Records, dataset: str, path: pathlib.Path) -> None:
     for method in CONTENDERS:
         found = chosen(records, dataset, method)
         for view in [v for v in ("test 4", "test") if found and v in found[0].curves]:
-            x, y = _line(found, view, "width")
+            x, y = mean_curve(found, view, "width")
             axes.plot(x, y, ".-", label=f"{label(method, view)} ({100 * _auc(found, view):.2f})")
     axes.set(xlabel="width α", ylabel="top-1 accuracy, %", title=f"{dataset} (area under the curve, %)")
     _focus(axes)
@@ -41,11 +41,11 @@ def against_macs(records: Records, dataset: str, path: pathlib.Path) -> None:
     ):
         for method in [method for method in TARGETS["macs"].methods if method not in SINGLES]:
             if found := chosen(records, dataset, method):
-                x, y = _line(found, "test", quantity)
+                x, y = mean_curve(found, "test", quantity)
                 axes.plot(x / scale, y, ".-", label=label(method))
         singles = [found for method in SINGLES if (found := chosen(records, dataset, method))]
         if singles:
-            points = [[values[0] for values in _line(found, "test", quantity)] for found in singles]
+            points = [[values[0] for values in mean_curve(found, "test", quantity)] for found in singles]
             x, y = np.array(points).T
             axes.plot(x / scale, y, "k^", label="ordinary, one network for each")
         axes.set(xlabel=unit)
@@ -74,7 +74,9 @@ def full_width_only(records: Records, dataset: str, path: pathlib.Path) -> None:
     figure, (axes,) = _figure(1)
     for method in TARGETS["fig6"].methods:
         if found := chosen(records, dataset, method):
-            axes.plot(*_line(found, "test", "width"), ".-", label=f"{NAMES[method]} ({100 * _auc(found, 'test'):.2f})")
+            axes.plot(
+                *mean_curve(found, "test", "width"), ".-", label=f"{NAMES[method]} ({100 * _auc(found, 'test'):.2f})"
+            )
     axes.set(xlabel="width α", ylabel="top-1 accuracy, %", title=f"{dataset}, trained at full width only")
     _legend(axes)
     figure.savefig(path, dpi=150)
@@ -124,13 +126,6 @@ def _focus(axes) -> None:
 def _legend(axes) -> None:
     if axes.get_legend_handles_labels()[0]:
         axes.legend(fontsize="x-small")
-
-
-def _line(found: Sequence[Record], view: str, quantity: str) -> tuple[np.ndarray, np.ndarray]:
-    """A quantity of each width, and the mean top-1 in percent over the seeds."""
-    rows = found[0].curves[view].rows
-    top1 = np.mean([[row.top1 for row in record.curves[view].rows] for record in found], 0)
-    return np.array([getattr(row, quantity) for row in rows], float), 100 * top1
 
 
 def _auc(found: Sequence[Record], view: str) -> float:

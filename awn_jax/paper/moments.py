@@ -11,7 +11,7 @@ import numpy as np
 from flax import nnx
 
 from awn_jax import config as configs
-from awn_jax import data, experiment
+from awn_jax import data, experiment, files
 from awn_jax.layers import functional
 from awn_jax.paper.records import QUARTERS
 from awn_jax.rewire import watched
@@ -47,6 +47,8 @@ def history(workdir: pathlib.Path, at: Sequence[float] = QUARTERS) -> History:
     x = experiment.preparation(config).normalised(jnp.asarray(images.images[:BATCH]))
     like, mesh = init_state(model, optimizer, config.train.seed), data.data_mesh()
     steps = store.steps()
+    if not steps:
+        raise checkpoints.CheckpointError(f"{store.folder} holds no snapshot")
     series: dict[float, dict[str, list[float]]] = {width: {} for width in at}
     for step in steps:
         trained = merge(model, store.restore(like, mesh, step))
@@ -71,7 +73,8 @@ def _moments(model: Any, x: Any, width: float, narrowest: float) -> dict[str, fl
 
 def save(histories: dict[str, History], path: pathlib.Path) -> None:
     """Writes histories by method as JSON."""
-    path.write_text(json.dumps({method: dataclasses.asdict(h) for method, h in histories.items()}, indent=1) + "\n")
+    content = {method: dataclasses.asdict(history) for method, history in histories.items()}
+    files.write_text(path, json.dumps(content, indent=1) + "\n")
 
 
 def load(path: pathlib.Path) -> dict[str, History]:

@@ -3,13 +3,14 @@
 import dataclasses
 import json
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from flax import nnx
 
 from awn_jax import config as configs
-from awn_jax import data, evaluation, experiment
+from awn_jax import data, evaluation, experiment, files
 from awn_jax.evaluation import Sweep
 from awn_jax.models import AnyWidthClassifier
 from awn_jax.paper.experiments import Experiment
@@ -51,7 +52,7 @@ def save(record: Record, folder: pathlib.Path) -> None:
     """Writes `<dataset>-<method>-<seed>.json`."""
     folder.mkdir(parents=True, exist_ok=True)
     name = Experiment(record.dataset, record.method, record.seed).name
-    (folder / f"{name}.json").write_text(json.dumps(dataclasses.asdict(record), indent=1) + "\n")
+    files.write_text(folder / f"{name}.json", json.dumps(dataclasses.asdict(record), indent=1) + "\n")
 
 
 def load(path: pathlib.Path) -> Record:
@@ -72,6 +73,32 @@ def load_all(folder: pathlib.Path) -> dict[Experiment, Record]:
     """All records of a folder."""
     records = [load(path) for path in sorted(folder.glob("*.json"))]
     return {Experiment(record.dataset, record.method, record.seed): record for record in records}
+
+
+def check_same_runs(
+    records: Mapping[Experiment, Record], wanted: Iterable[Experiment], changes: Mapping[str, Any]
+) -> None:
+    """Makes sure that the records of these runs are of this config: runs of 6 and of 100 epochs do not share a row.
+
+    Raises:
+        ConfigError: if one has other changes to its method's config.
+    """
+    for run in wanted:
+        if run in records and records[run].changes != changes:
+            was, now = (
+                ", ".join(f"{key}={value}" for key, value in c.items()) for c in (records[run].changes, changes)
+            )
+            raise configs.ConfigError(
+                f"the record of {run.name} is of a run with {was or 'no --config.… flags'}, this command has {now or 'none'}: "
+                "give it an --out and --runs of its own"
+            )
+
+
+def mean_curve(records: Sequence[Record], view: str, quantity: str) -> tuple[np.ndarray, np.ndarray]:
+    """One line for several seeds: a quantity of each width (`width`, `macs` or `params`), and the mean top-1 in percent."""
+    rows = records[0].curves[view].rows
+    top1 = np.mean([[row.top1 for row in record.curves[view].rows] for record in records], 0)
+    return np.array([getattr(row, quantity) for row in rows], float), 100 * top1
 
 
 def measure(run: Experiment, workdir: pathlib.Path, command: str, changes: Mapping[str, Any]) -> Record:

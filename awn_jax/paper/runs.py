@@ -1,12 +1,14 @@
 """Runs what is missing: one process of `train.py` for each experiment, resumable."""
 
 import concurrent.futures
+import contextlib
 import os
 import pathlib
 import queue
 import shlex
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Sequence
 
 from awn_jax.config import ConfigError
@@ -52,18 +54,35 @@ def train(
     """
     if not (ROOT / "train.py").is_file():
         raise ConfigError(f"{ROOT} must hold train.py: run this from a clone of the repository")
+    titles = {run: f"── {number} of {len(runs)}: {run.name}" for number, run in enumerate(runs, 1)}
+    if jobs == 1:
+        for run, title in titles.items():
+            _one(run, folder / run.name, changes(run), title)
+            finish(run)
+        return
+    shares, failed = _shares(jobs), threading.Event()
+
+    def one(run: Experiment) -> bool:
+        if failed.is_set():
+            return False
+        share = shares.get()
+        try:
+            _one(run, folder / run.name, changes(run), titles[run], share)
+        except BaseException:
+            failed.set()
+            raise
+        finally:
+            shares.put(share)
+        return True
+
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
-        shares = _shares(jobs)
-        waiting = {}
-        for number, run in enumerate(runs, 1):
-            title = f"── {number} of {len(runs)}: {run.name}"
-            waiting[pool.submit(_one, run, folder / run.name, changes(run), shares, title, jobs > 1)] = run
+        waiting = {pool.submit(one, run): run for run in runs}
         try:
             for done in concurrent.futures.as_completed(waiting):
-                done.result()
-                finish(waiting[done])
+                if done.result():
+                    finish(waiting[done])
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
+            failed.set()
             raise
 
 
@@ -77,28 +96,21 @@ def _shares(jobs: int) -> queue.SimpleQueue[Sequence[int]]:
 
 
 def _one(
-    run: Experiment,
-    workdir: pathlib.Path,
-    changes: Sequence[str],
-    shares: queue.SimpleQueue[Sequence[int]],
-    title: str,
-    to_log: bool,
+    run: Experiment, workdir: pathlib.Path, changes: Sequence[str], title: str, share: Sequence[int] | None = None
 ) -> None:
+    """Trains one to its end; with a share of the processors, on these, and with its output in a file."""
     workdir.mkdir(parents=True, exist_ok=True)
     log = workdir / "log.txt"
-    where = f", see {log}" if to_log else ""
+    where = "" if share is None else f", see {log}"
     print(title + where, flush=True)
-    share = shares.get()
     full = [sys.executable, "train.py", *arguments(run, changes), f"--workdir={workdir.absolute()}"]
-    with log.open("a") as output:
-        process = subprocess.Popen(
-            full, cwd=ROOT, stdout=output if to_log else None, stderr=subprocess.STDOUT if to_log else None
-        )
-        if to_log and share:
+    with contextlib.ExitStack() as stack:
+        output = None if share is None else stack.enter_context(log.open("a"))
+        process = subprocess.Popen(full, cwd=ROOT, stdout=output, stderr=None if output is None else subprocess.STDOUT)
+        if share:
             # Before it counts its processors, which it does when JAX starts.
             os.sched_setaffinity(process.pid, share)
         code = process.wait()
-    shares.put(share)
     if code or not (workdir / "sweep.json").exists():
         raise RunError(
             f"{run.name} {f'failed with code {code}' if code else 'was stopped'}{where}; the same command goes on"

@@ -5,8 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from awn_jax.evaluation import Sweep
 from awn_jax.paper import published
-from awn_jax.paper.experiments import CONTENDERS, TARGETS, Experiment
-from awn_jax.paper.records import QUARTERS, Record
+from awn_jax.paper.experiments import CONTENDERS, PAIRS, TARGETS, Experiment
+from awn_jax.paper.gaps import gap
+from awn_jax.paper.records import QUARTERS, Record, mean_curve
 
 NAMES = {
     "shared_bn": "ordinary, one batch norm",
@@ -92,7 +93,8 @@ def table1(records: Records, dataset: str) -> str:
     """Test and training accuracy at the four trained widths."""
     rows = []
     for method in TARGETS["table1"].methods:
-        if found := chosen(records, dataset, method):
+        found = [record for record in chosen(records, dataset, method) if "train" in record.curves]
+        if found:
             paper = dict(zip(QUARTERS, published.TABLE_1[method], strict=True)) if dataset == "mnist" else {}
             for view in ("test", "train"):
                 cells = []
@@ -154,10 +156,29 @@ def ablation(records: Records, dataset: str) -> str:
     return table2(records, dataset, TARGETS["ablation"].methods)
 
 
+def gaps(records: Records, dataset: str) -> str:
+    """By how many points AWNs lie above US-Nets at equal width, operations and parameters: mean, least and most."""
+    rows = []
+    for method, rival in PAIRS:
+        ours, theirs = (chosen(records, dataset, name) for name in (method, rival))
+        if ours and theirs:
+            cells = []
+            for quantity in ("width", "macs", "params"):
+                one, other = (mean_curve(found, "test", quantity) for found in (ours, theirs))
+                found = gap(one, other)
+                cells.append(f"{found.mean:+.2f} ({found.least:+.2f} to {found.most:+.2f})")
+            macs = [found[0].curves["test"].rows[0].macs / 1e6 for found in (ours, theirs)]
+            seeds = [", ".join(str(record.seed) for record in found) for found in (ours, theirs)]
+            rows.append([label(method), label(rival), *cells, "{:.2f}, {:.2f}".format(*macs), "; ".join(seeds)])
+    header = ["above", "equal α", "equal operations", "equal parameters", "begin at, million operations", "seeds"]
+    return markdown(["AWN", *header], rows)
+
+
 TABLES = {
     "table1": table1,
     "table2": table2,
     "fig4": fig4,
     "fig6": fig6,
     "ablation": ablation,
+    "gaps": gaps,
 }

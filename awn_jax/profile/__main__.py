@@ -41,7 +41,10 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     budgets.add_argument("--budget-macs", type=types.positive(float), metavar="N", help="for one image")
     budgets.add_argument("--budget-bytes", type=types.positive(float), metavar="N", help="parameters and activations")
     budgets.add_argument("--batch-size", type=int, metavar="B", help="of the budget (default: the first measured)")
-    return parser.parse_args(argv)
+    arguments = parser.parse_args(argv)
+    if arguments.batch_size and not (arguments.budget_ms or arguments.budget_macs or arguments.budget_bytes):
+        parser.error("--batch-size is that of a budget; --batch-sizes says which to measure")
+    return arguments
 
 
 def run(arguments: argparse.Namespace) -> None:

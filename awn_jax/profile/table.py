@@ -5,6 +5,8 @@ import json
 import pathlib
 from typing import Any
 
+from awn_jax import files
+
 NAME = "profile"
 
 
@@ -123,7 +125,7 @@ class Profile:
 
 def save(profile: Profile, folder: pathlib.Path) -> None:
     """Writes `profile.json`."""
-    (folder / f"{NAME}.json").write_text(json.dumps(dataclasses.asdict(profile), indent=2) + "\n")
+    files.write_text(folder / f"{NAME}.json", json.dumps(dataclasses.asdict(profile), indent=2) + "\n")
 
 
 def load(folder: pathlib.Path) -> Profile:

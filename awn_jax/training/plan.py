@@ -96,13 +96,15 @@ def random(
     """The narrowest width, the widest and `passes − 2` uniform draws in every step, all with the same weight.
 
     Raises:
-        ValueError: if `passes` is below 2.
+        ValueError: if `passes` is below 2, or there is only one sub-network.
 
     Source: the random sampling of Any-Width Networks; the sandwich rule of US-Net (Yu & Huang, 2019).
     """
     if passes < 2:
         raise ValueError(f"passes must be at least 2, the narrowest and the widest, got {passes}")
     at = widths.distinct_widths(axes, minimum)
+    if len(at) < 2:
+        raise ValueError(f"minimum must leave two sub-networks to draw from, got {minimum}: there is only full width")
     weight = 1.0 if total is None else total / passes
     base = (weight, *(0.0,) * (len(at) - 2), weight)
     return WidthPlan(at, base, passes - 2, weight, widths.cuts(axes, minimum), distillation)

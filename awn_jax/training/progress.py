@@ -8,6 +8,8 @@ from collections.abc import Mapping
 
 import tqdm
 
+from awn_jax import files
+
 
 class MetricsLog:
     """Appends metrics to a file, one JSON object a line.
@@ -26,7 +28,7 @@ class MetricsLog:
                 continue
             if entry["step"] <= resume_at:
                 kept.append(line)
-        path.write_text("".join(line + "\n" for line in kept))
+        files.write_text(path, "".join(line + "\n" for line in kept))
         self._file = path.open("a", buffering=1)
 
     def write(self, metrics: Mapping[str, float]) -> None:
