@@ -2,6 +2,7 @@
 
 import functools
 import importlib
+import operator
 from collections.abc import Sequence
 from typing import Literal, cast
 
@@ -31,8 +32,12 @@ def triangular_conv(
 
         y[b, i, j, k] = Σ_{c < visible[k]} Σ_{p, q} x[b, i·s + p, j·s + q, c] · w[p, q, c, k]
 
-    Blocks of weights past the staircase cost nothing, forward or backward. What `w` holds there is never read, and its
-    gradient there is exactly zero. bfloat16 is accumulated in float32.
+    Whole blocks of weights past the staircase cost nothing, forward or backward, in implementations that cut the layer
+    into blocks (see docs/kernels.md). What `w` holds there is never read, and its gradient there is exactly zero. bfloat16
+    is accumulated in float32.
+
+    It has reverse-mode gradients alone (`jax.jvp` raises TypeError), and gradients of gradients where it runs as
+    `reference` or `xla_staircase`.
 
     Args:
       x: [B, H, W, C] inputs.
@@ -61,7 +66,7 @@ def triangular_conv(
     _check_arrays(x, w, ndim=4)
     checked = staircase.check_visible(visible, w.shape[2], w.shape[3])
     pair = _normalise_strides(strides)
-    pads = _normalise_padding(padding, x.shape[1:3], w.shape[:2], pair)
+    x, pads = _within_reach(x, _normalise_padding(padding, x.shape[1:3], w.shape[:2], pair), w.shape[:2])
     products = _products(implementation, x, w, checked, strides=pair, padding=pads)
     return vjp.conv(x, w, products, checked, pair, pads)
 
@@ -134,6 +139,8 @@ def _products(
 
 
 def _check_arrays(x: Array, w: Array, ndim: int) -> None:
+    if x.ndim < 1:
+        raise ValueError(f"x must have channels, got shape {x.shape}")
     if w.ndim != ndim:
         raise ValueError(f"w must have {ndim} dimensions, got shape {w.shape}")
     if x.ndim != ndim and ndim == 4:
@@ -144,12 +151,15 @@ def _check_arrays(x: Array, w: Array, ndim: int) -> None:
         raise ValueError(f"w must have no empty dimension, got shape {w.shape}")
     if x.dtype != w.dtype:
         raise TypeError(f"x and w must have one dtype, got {x.dtype} and {w.dtype}")
-    if not jnp.issubdtype(x.dtype, jnp.floating):
-        raise TypeError(f"x and w must hold floats, got {x.dtype}")
+    if not jnp.issubdtype(x.dtype, jnp.floating) or x.dtype.itemsize < 2:
+        raise TypeError(f"x and w must hold floats of 16 bits or more, got {x.dtype}")
 
 
 def _normalise_strides(strides: int | tuple[int, int]) -> Strides:
-    pair = (strides, strides) if isinstance(strides, int) else tuple(strides)
+    try:
+        pair = tuple(map(operator.index, strides if isinstance(strides, Sequence) else (strides, strides)))
+    except TypeError:
+        pair = ()
     if len(pair) != 2 or min(pair) < 1:
         raise ValueError(f"strides must be one or two positive integers, got {strides}")
     return pair[0], pair[1]
@@ -163,10 +173,24 @@ def _normalise_padding(
             raise ValueError(f'padding must be "SAME", "VALID" or ((lo, hi), (lo, hi)), got {padding!r}')
         pads = [(int(low), int(high)) for low, high in lax.padtype_to_pads(in_size, kernel, strides, padding)]
     else:
-        pads = [(low, high) for low, high in padding]
+        try:
+            pads = [(operator.index(low), operator.index(high)) for low, high in padding]
+        except (TypeError, ValueError):
+            pads = []
     if len(pads) != 2 or min(map(min, pads)) < 0:
         raise ValueError(f"padding must hold two pairs of integers of at least 0, got {padding}")
     for size, taps, (low, high) in zip(in_size, kernel, pads, strict=True):
         if size + low + high < taps:
             raise ValueError(f"x, {size} pixels padded by {padding}, is smaller than the kernel of {taps}")
     return pads[0], pads[1]
+
+
+def _within_reach(x: Array, padding: Padding, kernel: tuple[int, ...]) -> tuple[Array, Padding]:
+    """Makes pixels of padding that only windows outside of the image see."""
+    # The input gradient would have to crop one side of dy and pad the other: XLA on a CPU then reads foreign memory
+    # (JAX 0.10.2).
+    near = [tuple(min(pad, taps - 1) for pad in pads) for pads, taps in zip(padding, kernel, strict=True)]
+    far = [(low - inner[0], high - inner[1]) for (low, high), inner in zip(padding, near, strict=True)]
+    if any(map(any, far)):
+        x = jnp.pad(x, ((0, 0), *far, (0, 0)))
+    return x, ((near[0][0], near[0][1]), (near[1][0], near[1][1]))

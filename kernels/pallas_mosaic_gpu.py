@@ -6,8 +6,7 @@ last visible input block; the input gradient is the same kernel on the mirrored 
 only blocks that exist.
 
 bfloat16 and float16, accumulated in float32. float32 is refused: its matrix instruction (tf32) keeps 10 bits of
-mantissa, and cannot read the transposed operands of the weight gradient. The automatic choice falls back to another
-implementation for it.
+mantissa, and cannot read the transposed operands of the weight gradient.
 
 The copy engine wants strides of whole 16 bytes: channels that are no multiple of 8 are padded in memory to one, and
 image sizes that the stride does not divide are padded to it. Borders need no padding.

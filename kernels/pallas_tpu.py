@@ -8,6 +8,7 @@ import math
 
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from kernels import heuristics, staircase, tpu_gemm, tpu_layout
@@ -16,7 +17,8 @@ from kernels.config import TpuConfig
 from kernels.reference import masked
 from kernels.staircase import Visible
 from kernels.target import current_platform
-from kernels.tpu_gemm import Blocks, Taps
+from kernels.tpu_gemm import Blocks
+from kernels.tpu_layout import Taps
 
 DTYPES = ("float32", "bfloat16")
 
@@ -118,16 +120,31 @@ def unsupported(
     y_shape = _y_shape(x.shape, w.shape, strides, padding)
     if 0 in x.shape or 0 in y_shape:
         return f"x must not be empty, its shape is {x.shape}"
-    x_shape: tuple[int, ...] = x.shape
-    if _is_image_of_points(y_shape, w.shape, strides, padding):
-        x_shape, y_shape = ((math.prod(s[:3]), 1, 1, s[3]) for s in (x_shape, y_shape))
-    transposed = (*w.shape[:2], w.shape[3], w.shape[2])
-    for shape, kernel, steps in ((y_shape, w.shape, strides), (x_shape, transposed, (1, 1))):
-        config = heuristics.tpu_config(shape, kernel, steps, x.dtype)
-        need = tpu_layout.vmem_bytes(shape[2], kernel, steps, x.dtype.itemsize, config)
+    for product in ("forward", "input_gradient"):
+        need = vmem_bytes(product, x.shape, w.shape, strides, padding, x.dtype)
         if need > tpu_gemm.VMEM_LIMIT:
-            return f"one row of {shape[2]} pixels takes {need} bytes of VMEM, at most {tpu_gemm.VMEM_LIMIT} may be used"
+            return (
+                f"one row of x, shape {x.shape}, takes {need} bytes of VMEM, at most {tpu_gemm.VMEM_LIMIT} may be used"
+            )
     return None
+
+
+def vmem_bytes(
+    product: heuristics.Product,
+    x_shape: tuple[int, ...],
+    w_shape: tuple[int, ...],
+    strides: Strides,
+    padding: Padding,
+    dtype: DTypeLike,
+) -> int:
+    """Returns an upper bound of the VMEM that a product's blocks take."""
+    y_shape: tuple[int, ...] = _y_shape(x_shape, w_shape, strides, padding)
+    if _is_image_of_points(y_shape, w_shape, strides, padding):
+        x_shape, y_shape = ((math.prod(s[:3]), 1, 1, s[3]) for s in (x_shape, y_shape))
+    if product == "input_gradient":
+        y_shape, w_shape, strides = x_shape, (*w_shape[:2], w_shape[3], w_shape[2]), (1, 1)
+    config = heuristics.tpu_config(y_shape, w_shape, strides, dtype)
+    return tpu_layout.vmem_bytes(y_shape[2], w_shape, strides, jnp.dtype(dtype).itemsize, config)
 
 
 def blocks(visible: Visible, in_channels: int, config: TpuConfig) -> Blocks:
@@ -170,9 +187,11 @@ def _points(x: Array) -> Array:
 
 
 def _dilate(dy: Array, strides: Strides) -> Array:
+    if strides == (1, 1):
+        return dy
     batch, rows, columns, channels = dy.shape
     spread = jnp.zeros((batch, rows, strides[0], columns, strides[1], channels), dy.dtype).at[:, :, 0, :, 0].set(dy)
-    return dy if strides == (1, 1) else spread.reshape(batch, rows * strides[0], columns * strides[1], channels)
+    return spread.reshape(batch, rows * strides[0], columns * strides[1], channels)
 
 
 def _y_shape(

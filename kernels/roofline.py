@@ -52,15 +52,14 @@ def roofline(shape: Shape, itemsize: int = 2) -> Roofline:
     dense, config = in_channels * out_channels, TpuConfig(batch=16, rows=1)
     tile_in, tile_out = min(config.channels, in_channels), min(config.channels, out_channels)
     blocks = len(pallas_tpu.blocks(visible, in_channels, config).inputs)
-    # Ragged last tiles are computed whole.
-    tiles = -(-in_channels // tile_in) * -(-out_channels // tile_out)
     cpu = staircase_config("forward", shape.w_shape, visible, (shape.stride,) * 2)
     columns = staircase.block_columns(visible, in_channels, cpu.blocks, cpu.multiple)
     pixels = shape.batch * (shape.size**2 * in_channels + shape.out_size**2 * out_channels)
     return Roofline(
         useful_macs=shape.macs(shape.batch, staircase.useful_macs(visible)),
         useful_share=staircase.useful_macs(visible) / dense,
-        tpu_share=blocks / tiles,
+        # Ragged last tiles are computed whole.
+        tpu_share=blocks * tile_in * tile_out / dense,
         cpu_share=staircase.visited_macs(columns, out_channels) / dense,
         bytes=itemsize * (pixels + shape.kernel**2 * dense),
     )

@@ -12,13 +12,13 @@ from jax import Array
 from jax.sharding import SingleDeviceSharding
 from tqdm import tqdm
 
-from kernels import heuristics, pallas_tpu, tpu_layout
+from kernels import heuristics, pallas_tpu
 from kernels.shapes import Shape
 from kernels.target import target_platform
 
 CHIPS = {"v5e": "v5e:2x2", "v6e": "v6e:2x2"}
 DTYPES = ("float32", "bfloat16")
-PRODUCTS = ("forward", "input_gradient", "weight_gradient")
+PRODUCTS: tuple[heuristics.Product, ...] = ("forward", "input_gradient", "weight_gradient")
 
 
 class Compiled(NamedTuple):
@@ -41,7 +41,7 @@ def libtpu_is_installed() -> bool:
     return importlib.util.find_spec("libtpu") is not None
 
 
-def compile_kernel(shape: Shape, product: str, dtype: str, chip: str) -> Compiled:
+def compile_kernel(shape: Shape, product: heuristics.Product, dtype: str, chip: str) -> Compiled:
     """Compiles one product of one layer.
 
     Args:
@@ -67,7 +67,8 @@ def compile_kernel(shape: Shape, product: str, dtype: str, chip: str) -> Compile
         compiled = jax.jit(function).lower(*placed).compile()
     seconds = time.perf_counter() - start
     memory = cast(Any, compiled.memory_analysis())
-    strides, columns = (shape.stride, shape.stride), shape.out_size
+    strides, columns, pads = (shape.stride, shape.stride), shape.out_size, ((shape.padding, shape.padding),) * 2
+    x_shape = shape.batch, shape.size, shape.size, shape.in_channels
     out_shape = shape.batch, columns, columns, shape.out_channels
     if shape.kernel == shape.stride == 1:
         out_shape, columns = (shape.batch * columns**2, 1, 1, shape.out_channels), 1
@@ -81,7 +82,7 @@ def compile_kernel(shape: Shape, product: str, dtype: str, chip: str) -> Compile
         seconds=seconds,
         code=memory.generated_code_size_in_bytes,
         temporaries=memory.temp_size_in_bytes,
-        vmem=tpu_layout.vmem_bytes(columns, shape.w_shape, strides, operands[0].dtype.itemsize, config),
+        vmem=pallas_tpu.vmem_bytes(product, x_shape, shape.w_shape, strides, pads, dtype),
         visited=len(pallas_tpu.blocks(shape.visible, shape.in_channels, config).inputs),
         blocks=tiles[0] * tiles[1],
     )

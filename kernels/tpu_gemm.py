@@ -19,8 +19,8 @@ from jax import Array, lax
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 
-from kernels.backend import Strides
 from kernels.config import TpuConfig
+from kernels.tpu_layout import Taps
 
 VMEM_LIMIT = 64 * 2**20  # of 128 MiB on v5e and v6e; XLA keeps the rest
 
@@ -35,23 +35,6 @@ class Blocks(NamedTuple):
 
     inputs: np.ndarray
     outputs: np.ndarray
-
-
-class Taps(NamedTuple):
-    """Where each kernel tap finds its pixels: a phase, and an offset in rows and columns within it."""
-
-    size: tuple[int, int]
-    strides: Strides
-
-    def __call__(self, p: int, q: int) -> tuple[int, int, int]:
-        """Returns (phase, row offset, column offset) of tap (p, q)."""
-        (sh, sw) = self.strides
-        return (p % sh) * sw + q % sw, p // sh, q // sw
-
-    @property
-    def reach(self) -> tuple[int, int]:
-        """Rows and columns of a phase that a window spans beyond its first pixel."""
-        return (self.size[0] - 1) // self.strides[0], (self.size[1] - 1) // self.strides[1]
 
 
 def gemm(x: Array, w: Array, blocks: Blocks, taps: Taps, config: TpuConfig) -> Array:

@@ -1,13 +1,31 @@
 """Between NHWC and the TPU kernels' [phase, row, column, image, channel], and what a block takes of VMEM."""
 
+from typing import NamedTuple
+
 import jax.numpy as jnp
 from jax import Array, lax
 
 from kernels.backend import Padding, Strides
 from kernels.config import TpuConfig
-from kernels.tpu_gemm import Taps
 
 LANES = 128
+
+
+class Taps(NamedTuple):
+    """Where each kernel tap finds its pixels: a phase, and an offset in rows and columns within it."""
+
+    size: tuple[int, int]
+    strides: Strides
+
+    def __call__(self, p: int, q: int) -> tuple[int, int, int]:
+        """Returns (phase, row offset, column offset) of tap (p, q)."""
+        (sh, sw) = self.strides
+        return (p % sh) * sw + q % sw, p // sh, q // sw
+
+    @property
+    def reach(self) -> tuple[int, int]:
+        """Rows and columns of a phase that a window spans beyond its first pixel."""
+        return (self.size[0] - 1) // self.strides[0], (self.size[1] - 1) // self.strides[1]
 
 
 def sublanes(itemsize: int) -> int:

@@ -190,7 +190,7 @@ def _convolve(
 def _gradient_pads(
     x_shape: tuple[int, ...], dy_shape: tuple[int, ...], w_shape: tuple[int, ...], strides: Strides, padding: Padding
 ) -> list[tuple[int, int]]:
-    # Negative where strides leave border pixels that no window covers, or padding exceeds the kernel: lax then crops.
+    # Negative where strides leave border pixels that no window covers: lax then crops. Padding stays within the kernel's reach.
     return [
         (taps - 1 - low, size - 1 - (out - 1) * stride + low)
         for size, out, taps, stride, (low, _) in zip(

@@ -107,7 +107,7 @@ def measure(run: Experiment, workdir: pathlib.Path, command: str, changes: Mappi
     swept = json.loads((workdir / "sweep.json").read_text())
     where = json.loads((workdir / "environment.json").read_text())
     mesh = data.data_mesh()
-    training_images, test_images = (experiment.load_data(config, split) for split in ("train", "test"))
+    training_images, test_images = experiment.load_both(config)
     model, _ = experiment.restore(config, workdir, test_images, mesh)
     curves = {"test": _sweep(swept)}
 

@@ -165,8 +165,8 @@ def gaps(records: Records, dataset: str) -> str:
             cells = []
             for quantity in ("width", "macs", "params"):
                 one, other = (mean_curve(found, "test", quantity) for found in (ours, theirs))
-                found = gap(one, other)
-                cells.append(f"{found.mean:+.2f} ({found.least:+.2f} to {found.most:+.2f})")
+                above = gap(one, other)
+                cells.append(f"{above.mean:+.2f} ({above.least:+.2f} to {above.most:+.2f})")
             macs = [found[0].curves["test"].rows[0].macs / 1e6 for found in (ours, theirs)]
             seeds = [", ".join(str(record.seed) for record in found) for found in (ours, theirs)]
             rows.append([label(method), label(rival), *cells, "{:.2f}, {:.2f}".format(*macs), "; ".join(seeds)])

@@ -27,16 +27,28 @@ def main() -> int:
     parser.add_argument("--interpret", action="store_true", help="tiny sizes on the CPU; times mean nothing")
     parser.add_argument("--compile", action="store_true", help="only compile for an H100, which need not exist")
     parser.add_argument("--budget", type=float, default=540.0, help="seconds after which nothing new is begun")
-    parser.add_argument("--out", type=Path, default=Path("runs/bench_gpu"), help="where gpu.md and gpu.json go")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="where gpu.md and gpu.json go (default: runs/bench_gpu, and below it interpret and compile)",
+    )
     args = parser.parse_args()
+    # Never over what a GPU has measured.
+    kind = "compile" if args.compile else "interpret" if args.interpret else ""
+    out = args.out or Path("runs/bench_gpu") / kind
     if args.compile:
-        return offline_report.main(args.out)
+        return offline_report.main(out)
     if not args.interpret and not (jax.default_backend() == "gpu" and is_hopper(jax.devices()[0])):
         print(f"This needs a Hopper GPU, found {jax.devices()[0].device_kind}. Try --interpret or --compile.")
         return 2
     context = interpret_mode() if args.interpret else contextlib.nullcontext()
-    with context:
-        ok, rows = run(Sizes.tiny() if args.interpret else Sizes(), Report(args.out, "Hopper kernels"), args.budget)
+    try:
+        with context:
+            ok, rows = run(Sizes.tiny() if args.interpret else Sizes(), Report(out, "Hopper kernels"), args.budget)
+    except NotImplementedError as error:
+        print(error)
+        return 2
     print(json.dumps(rows))
     sys.stdout.flush()
     return 0 if ok else 1

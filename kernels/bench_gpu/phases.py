@@ -2,7 +2,7 @@
 
 import platform
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -27,7 +27,7 @@ from kernels.bench_gpu.report import Report
 from kernels.bench_gpu.roofline import Ceilings, floor_seconds, visited_flops
 from kernels.bench_gpu.search import Found, Tiling, products_with, search
 from kernels.bench_gpu.timing import Call, Deadline, copy_bandwidth, measure, peak_flops
-from kernels.mosaic_gpu.tiling import ConvTiling, WeightTiling
+from kernels.mosaic_gpu.tiling import WeightTiling
 from kernels.pallas_mosaic_gpu import default_tiling
 
 Tiles = dict[str, dict[str, Tiling]]
@@ -113,8 +113,9 @@ def correctness(sizes: Sizes, report: Report, deadline: Deadline) -> tuple[dict[
             row = {"layer": layer.name, "product": product, "relative error": error, "padded in memory": ""}
             if error > MAX_RELATIVE_ERROR:
                 ok = False
-                tile = WeightTiling if product == "weight_gradient" else ConvTiling
-                row["padded in memory"] = _error(product, layer, expected, {product: tile(pad_in_memory=True)})
+                tile = default_tiling(product, layer.x_shape, layer.w_shape, layer.y_shape, layer.strides)
+                padded = {product: replace(tile, pad_in_memory=True)}
+                row["padded in memory"] = _error(product, layer, expected, padded)
             rows.append(row)
         if layer in sizes.key:
             kept[layer.name] = expected

@@ -32,8 +32,13 @@ def interpret_mode(detect_races: bool = False) -> Iterator[None]:
 
     Yields:
       Nothing.
+
+    Raises:
+      NotImplementedError: if this JAX cannot do it.
     """
     newer: Any = plgpu
+    if not hasattr(newer, "InterpretGPUParams"):
+        raise NotImplementedError(f"interpreting GPU kernels needs JAX 0.12 or newer, this is {jax.__version__}")
     params = newer.InterpretGPUParams(detect_races=detect_races)
     with target_platform("gpu"), _interpreting(True), newer.force_gpu_interpret_mode(params):
         yield

@@ -24,6 +24,7 @@ CASES = (
     Case("triangle_valid", (2, 4, 5, 11), (3, 3, 11, 11), triangle(11)),
     Case("strided", (2, 5, 6, 11), (3, 3, 11, 11), triangle(11), (2, 2), SAME3),
     Case("uneven_stride_and_padding", (1, 5, 8, 5), (3, 2, 5, 7), (1, 1, 2, 3, 4, 4, 5), (1, 3), ((2, 0), (1, 3))),
+    Case("padding_past_kernel", (2, 4, 4, 3), (2, 2, 3, 4), (1, 2, 3, 3), padding=((2, 0), (3, 0))),
     Case("stride_past_kernel", (2, 4, 4, 5), (1, 1, 5, 5), triangle(5), (2, 2)),
     Case("kernel_5x5", (1, 6, 6, 9), (5, 5, 9, 9), triangle(9)),
     Case("expansion", (2, 3, 3, 6), (1, 1, 6, 36), tuple(k // 6 + 1 for k in range(36))),

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from kernels import IMPLEMENTATIONS, heuristics, staircase, target_platform, triangular_conv, triangular_matmul
+from kernels import IMPLEMENTATIONS, api, heuristics, staircase, target_platform, triangular_conv, triangular_matmul
 from kernels.bench_train import LENET, WIDE, train
 from kernels.shapes import SHAPES
 from tests.kernels import oracle
@@ -18,12 +18,16 @@ from tests.kernels.suite import check, triangle
 
 X, W = jnp.ones((2, 5, 5, 3)), jnp.ones((3, 3, 3, 4))
 VISIBLE = (1, 2, 3, 3)
+NHWC = ("NHWC", "HWIO", "NHWC")
 
 
 @st.composite
 def layers(draw):
     in_channels, out_channels = draw(st.integers(1, 70)), draw(st.integers(1, 70))
-    kernel, strides = draw(st.sampled_from([(1, 1), (3, 3), (2, 3)])), draw(st.sampled_from([(1, 1), (2, 2), (1, 2)]))
+    kernel, strides = (
+        draw(st.sampled_from([(1, 1), (3, 3), (2, 3), (2, 2)])),
+        draw(st.sampled_from([(1, 1), (2, 2), (1, 2)])),
+    )
     pads = st.tuples(st.integers(0, 3), st.integers(0, 3))
     visible = sorted(draw(st.lists(st.integers(0, in_channels), min_size=out_channels, max_size=out_channels)))
     return oracle.Case(
@@ -50,6 +54,7 @@ def test_any_staircase_matches_the_definition(case, implementation, dtype):
         ({"w": W.astype("bfloat16")}, TypeError, "one dtype, got float32 and bfloat16"),
         ({"visible": (3, 2, 3, 3)}, ValueError, "must not decrease"),
         ({"visible": (1, 2, 3, 4)}, ValueError, r"visible\[3\] = 4"),
+        ({"w": W.astype("float8_e4m3fn"), "x": X.astype("float8_e4m3fn")}, TypeError, "floats of 16 bits or more"),
         ({"strides": 0}, ValueError, "strides must be one or two positive integers, got 0"),
         ({"padding": ((-1, 0), (0, 0))}, ValueError, "padding must hold two pairs"),
         ({"padding": "VALID", "x": X[:, :2]}, ValueError, "smaller than the kernel of 3"),
@@ -61,10 +66,27 @@ def test_bad_arguments_are_named(change, error, message):
         triangular_conv(**arguments)
 
 
+def unchecked(function):
+    """The function as users call it, without the tests' check of types."""
+    return getattr(function, "__wrapped__", function)
+
+
 def test_names_the_implementations_there_are():
-    function = getattr(triangular_conv, "__wrapped__", triangular_conv)
     with pytest.raises(ValueError, match="None or one of"):
-        function(X, W, VISIBLE, implementation="cudnn")
+        unchecked(triangular_conv)(X, W, VISIBLE, implementation="cudnn")
+
+
+@pytest.mark.parametrize("strides", [2.0, (1.5, 2), (1, 2, 3), "22"])
+def test_strides_of_another_kind_are_named(strides):
+    with pytest.raises(ValueError, match="strides must be one or two positive integers, got"):
+        unchecked(api._normalise_strides)(strides)
+    assert unchecked(api._normalise_strides)(np.int64(2)) == (2, 2)
+
+
+@pytest.mark.parametrize("padding", [1, (1, 1), ((0.5, 1), (1, 1)), ((1, 1, 1), (1, 1)), ((1, 1),)])
+def test_padding_of_another_kind_is_named(padding):
+    with pytest.raises(ValueError, match="padding must hold two pairs of integers of at least 0, got"):
+        unchecked(api._normalise_padding)(padding, (5, 5), (3, 3), (1, 1))
 
 
 @pytest.mark.parametrize("padding", ["SAME", "VALID", ((1, 0), (2, 1))])
@@ -74,9 +96,7 @@ def test_padding_and_strides_mean_what_they_mean_to_lax(padding, strides):
     x, w = (jnp.asarray(rng.standard_normal(a.shape), a.dtype) for a in (X, W))
     inside = np.arange(3)[:, None] < np.asarray(VISIBLE)
     pair = (strides, strides) if isinstance(strides, int) else strides
-    expected = jax.lax.conv_general_dilated(
-        x, jnp.where(inside, w, 0), pair, padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
-    )
+    expected = jax.lax.conv_general_dilated(x, jnp.where(inside, w, 0), pair, padding, dimension_numbers=NHWC)
     actual = triangular_conv(x, w, VISIBLE, strides=strides, padding=padding)
     np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-5)
 
@@ -91,6 +111,28 @@ def test_matmul(leading, implementation):
     )
     y = triangular_matmul(x, w, triangle(45), implementation=implementation)
     np.testing.assert_allclose(y, x @ jnp.triu(w), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("implementation", ["reference", "xla_staircase"])
+def test_a_gradient_of_a_gradient(implementation, float64):
+    x, w = X[:1, :3, :3, :2].astype("float64"), jnp.ones((2, 2, 2, 2))
+
+    def slope(x, implementation):
+        def loss(x):
+            return jnp.sum(jnp.sin(triangular_conv(x, w, (1, 2), implementation=implementation)))
+
+        return jnp.sum(jax.grad(loss)(x) ** 2)
+
+    inside = jnp.where(jnp.arange(2)[:, None] < jnp.array((1, 2)), w, 0)
+
+    def expected(x):
+        def loss(x):
+            return jnp.sum(jnp.sin(jax.lax.conv_general_dilated(x, inside, (1, 1), "SAME", dimension_numbers=NHWC)))
+
+        return jnp.sum(jax.grad(loss)(x) ** 2)
+
+    found = jax.jit(jax.grad(slope), static_argnums=1)(x, implementation)
+    np.testing.assert_allclose(found, jax.jit(jax.grad(expected))(x), rtol=1e-10)
 
 
 def test_batch_sharded_over_a_mesh():
@@ -116,6 +158,17 @@ def test_named_implementations_that_cannot_run_say_why():
             triangular_conv(X, W, VISIBLE, implementation=implementation)
 
 
+def blocks_of(product, channels):
+    """Returns the lengths of a triangle's blocks, and the multiply-accumulates per tap and pixel that they spend."""
+    visible = triangle(channels)
+    config = heuristics.staircase_config(product, (3, 3, channels, channels), visible, (1, 1))
+    if product == "input_gradient":
+        rows = staircase.block_rows(visible, config.blocks, config.multiple)
+        return [row.stop - row.start for row in rows], sum((row.stop - row.start) * row.depth for row in rows)
+    columns = staircase.block_columns(visible, channels, config.blocks, config.multiple)
+    return [column.stop - column.start for column in columns], staircase.visited_macs(columns, channels)
+
+
 @pytest.mark.parametrize("product", ["forward", "input_gradient", "weight_gradient"])
 class TestBlocks:
     def test_dense_layers_are_never_cut(self, product):
@@ -123,16 +176,14 @@ class TestBlocks:
 
     @pytest.mark.parametrize(("channels", "share"), [(128, 0.63), (256, 0.57), (512, 0.57), (1024, 0.57)])
     def test_wide_layers_skip_nearly_half(self, product, channels, share):
-        config = heuristics.staircase_config(product, (3, 3, channels, channels), triangle(channels), (1, 1))
-        columns = staircase.block_columns(triangle(channels), channels, config.blocks, config.multiple)
-        assert staircase.visited_macs(columns, channels) <= share * channels**2
+        _, spent = blocks_of(product, channels)
+        assert spent <= share * channels**2
 
     @pytest.mark.parametrize("channels", [130, 136, 200, 452])
     def test_blocks_of_uneven_layers_are_whole_vectors(self, product, channels):
-        config = heuristics.staircase_config(product, (3, 3, channels, channels), triangle(channels), (1, 1))
-        columns = staircase.block_columns(triangle(channels), channels, config.blocks, config.multiple)
-        assert len(columns) > 1
-        assert all((column.stop - column.start) % 16 == 0 for column in columns[:-1])
+        lengths, _ = blocks_of(product, channels)
+        assert len(lengths) > 1
+        assert all(length % 16 == 0 for length in lengths[:-1])
 
     def test_strided_input_gradients_stay_whole(self, product):
         blocks = heuristics.staircase_config(product, (3, 3, 256, 256), triangle(256), (2, 2)).blocks
@@ -140,6 +191,12 @@ class TestBlocks:
 
 
 class TestHeuristics:
+    def test_an_accelerators_own_kernels_are_taken_by_name_alone(self):
+        for channels in (45, 1023, 1024):
+            assert heuristics.implementation("gpu", (3, 3, channels, channels)) == "reference"
+        assert heuristics.implementation("tpu", (3, 3, 1023, 1024)) == "reference"
+        assert heuristics.implementation("tpu", (3, 3, 1024, 1024)) == "xla_staircase"
+
     def test_narrow_layers_stay_whole(self):
         assert heuristics.staircase_config("forward", (3, 3, 45, 45), triangle(45), (1, 1)).blocks == 1
 

@@ -4,9 +4,11 @@ import json
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from kernels import bench, reference, timing, tpu_compile
+from kernels.roofline import CHIPS, roofline
 from kernels.shapes import SHAPES, Shape, at_widths, find
 from kernels.timing import Times
 
@@ -39,7 +41,7 @@ def test_wrong_results_are_not_timed(monkeypatch):
 
 
 def test_ratios_are_taken_within_rounds():
-    # A neighbour makes the second round three times as slow for both: the ratio of medians would be 3.
+    # A neighbour makes the second round three times as slow for both: the ratio of medians would be 6.
     ours, theirs = Times((1.0, 3.0, 1.0)), Times((2.0, 6.0, 6.0))
     assert ours.speed_against(theirs) == 2
     assert ours.median == 1
@@ -53,6 +55,33 @@ def test_candidates_take_turns():
     assert [len(t.seconds) for t in times.values()] == [2, 2]
     runs = [name for i, name in enumerate(order) if i == 0 or name != order[i - 1]]
     assert runs == list("ab" * 3)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--quick", "--widths", "0.5"], "--quick measures width 1 alone"),
+        (["--train", "--shapes", "resnet_64"], "--train has networks of its own"),
+        (["--train", "--widths", "0.5"], "--quick, --widths and --implementations are of the layers' benchmark"),
+        (["--widths", "2"], "must be in (0, 1], got 2"),
+        (["--rounds", "0"], "--rounds must be at least 1, got 0"),
+        (["--implementations", "pallas_mosaic_gpu"], "invalid choice: 'pallas_mosaic_gpu'"),
+    ],
+)
+def test_flags_that_mean_nothing_together_are_refused(capsys, flags, message):
+    with pytest.raises(SystemExit):
+        bench.main(flags)
+    assert message in capsys.readouterr().err
+
+
+def test_roofline_counts_what_the_blocks_spend():
+    # 1024 channels: 36 of 64 blocks. 136 × 34 inputs and outputs: two tiles of 128 inputs by one of 34.
+    assert roofline(find("resnet_1024")).tpu_share == 36 / 64
+    shape = find("mobilenet_project_136")
+    visited = 13 * 128 * 128
+    assert roofline(shape).tpu_share == visited / (shape.in_channels * shape.out_channels)
+    arithmetic, _ = roofline(shape).seconds(CHIPS[0])
+    np.testing.assert_allclose(arithmetic, 2 * shape.batch * shape.out_size**2 * visited / CHIPS[0].flops)
 
 
 def test_named_shapes():

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.experimental.pallas import mosaic_gpu as plgpu
 
 from kernels.bench_gpu import __main__ as cli
 from kernels.bench_gpu import check, offline_report, search
@@ -123,6 +124,13 @@ def test_compiler_messages_become_a_row():
         "stack, spill bytes": "8 4 2",
         "wgmma serialised": True,
     }
+
+
+@pytest.mark.skipif(hasattr(plgpu, "InterpretGPUParams"), reason="this JAX can interpret GPU kernels")
+def test_says_that_interpreting_needs_a_newer_jax(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr("sys.argv", ["bench_gpu", "--interpret", f"--out={tmp_path}"])
+    assert cli.main() == 2
+    assert "interpreting GPU kernels needs JAX 0.12 or newer, this is" in capsys.readouterr().out
 
 
 @pytest.mark.skipif(jax.default_backend() == "gpu", reason="there is a GPU")

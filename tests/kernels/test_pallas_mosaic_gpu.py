@@ -240,8 +240,8 @@ def kernels_in(layer, platform, implementation):
         return "block_row_product" in str(jax.make_jaxpr(conv)(x, w))
 
 
-@pytest.mark.parametrize("platform", ["cpu", "tpu"])
-def test_automatic_choice_elsewhere_never_takes_it(platform):
+@pytest.mark.parametrize("platform", ["cpu", "gpu", "tpu"])
+def test_the_automatic_choice_never_takes_it(platform):
     for layer in LAYERS:
         assert not kernels_in(layer, platform, implementation=None)
 
