@@ -17,15 +17,16 @@ TRAINED = {"awn_full": 1, "awn_2": 2, "awn_fixed": 4, "awn_8": 8}
 
 def curves(records: Records, dataset: str, path: pathlib.Path) -> None:
     """Figure 5: accuracy against width, one line for each method, the mean of its seeds."""
-    figure, (axes,) = _figure(1)
+    figure, (axes,) = _figure(1, width=9.5)
     for method in CONTENDERS:
         found = chosen(records, dataset, method)
         for view in [v for v in ("test 4", "test") if found and v in found[0].curves]:
             x, y = mean_curve(found, view, "width")
-            axes.plot(x, y, ".-", label=f"{label(method, view)} ({100 * _auc(found, view):.2f})")
+            axes.plot(x, y, _style(method), label=f"{label(method, view)} ({100 * _auc(found, view):.2f})")
     axes.set(xlabel="width α", ylabel="top-1 accuracy, %", title=f"{dataset} (area under the curve, %)")
     _focus(axes)
-    _legend(axes)
+    if axes.lines:
+        figure.legend(fontsize="x-small", loc="outside right center")
     figure.savefig(path, dpi=150)
 
 
@@ -42,7 +43,7 @@ def against_macs(records: Records, dataset: str, path: pathlib.Path) -> None:
         for method in [method for method in TARGETS["macs"].methods if method not in SINGLES]:
             if found := chosen(records, dataset, method):
                 x, y = mean_curve(found, "test", quantity)
-                axes.plot(x / scale, y, ".-", label=label(method))
+                axes.plot(x / scale, y, _style(method), label=label(method))
         singles = [found for method in SINGLES if (found := chosen(records, dataset, method))]
         if singles:
             points = [[values[0] for values in mean_curve(found, "test", quantity)] for found in singles]
@@ -104,8 +105,12 @@ def batch_statistics(histories: dict[str, History], dataset: str, path: pathlib.
     figure.savefig(path, dpi=150)
 
 
-def _figure(panels: int):
-    figure = matplotlib.figure.Figure(figsize=(6 * panels, 4.2), layout="constrained")
+def _style(method: str) -> str:
+    return ".-" if method.startswith("awn") else ".--"
+
+
+def _figure(panels: int, *, width: float = 0):
+    figure = matplotlib.figure.Figure(figsize=(width or 6 * panels, 4.2), layout="constrained")
     axes = np.ravel(figure.subplots(1, panels, sharey=True))
     for one in axes:
         one.grid(alpha=0.3)
