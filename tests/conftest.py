@@ -41,7 +41,7 @@ SMALL_RUN = {
     "train.batch_size": 64,
     "train.schedule": "step",
     "train.log_every": 1,
-    "train.checkpoint_minutes": 0.0,
+    "train.checkpoint_minutes": 0.01,
 }
 
 

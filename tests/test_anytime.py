@@ -198,11 +198,10 @@ def test_a_deadline_always_has_an_answer_and_stops_before_a_step_that_would_end_
 
 
 def test_a_deadline_reaches_the_widest_after_calls_that_have_compiled_some_steps_only(lenet, images):
-    predictor = Predictor(lenet, LADDER)
-    assert set(predictor.predict(images, confidence=0.0).width) == {0.25}
-    assert set(predictor.predict(images, deadline_s=60.0).width) == {1.0}
-    predictor.prepare((2, *images.shape[1:]), parts=True)
-    assert set(predictor.predict(images, deadline_s=60.0, confidence=1.0).width) == {1.0}
+    predictor, two = Predictor(lenet, (0.25, 1.0)), images[:2]
+    assert set(predictor.predict(two, confidence=0.0).width) == {0.25}
+    assert set(predictor.predict(two, deadline_s=60.0).width) == {1.0}
+    assert set(predictor.predict(two, deadline_s=60.0, confidence=1.0).width) == {1.0}
 
 
 @pytest.mark.parametrize("limit", [{"deadline_s": -1.0}, {"confidence": 1.1}, {"confidence": float("nan")}])

@@ -234,11 +234,22 @@ def test_the_command_compares_what_it_wrote(trained_run, repository):
     for arguments, message in (
         (["--to=onnx", "--width=0"], "width must be in (0, 1], got 0"),
         (["--to=onnx", "--workdir=/nowhere"], "error: /nowhere/config.json is not there"),
-        (["--to=bundle", "--width=0.5"], "--to=bundle takes --widths, got --width=0.5"),
-        (["--to=onnx", "--widths", "0.5"], "--to=onnx takes one --width, got --widths; only a bundle holds several"),
-        (["--to=flax", "--out=net"], "--out must end in .py with --to=flax, got net"),
     ):
         done = subprocess.run([*command, *arguments], capture_output=True, text=True, cwd=repository, timeout=120)
         assert done.returncode
         assert message in done.stderr
         assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--to=bundle", "--width=0.5"], "--to=bundle takes --widths, got --width=0.5"),
+        (["--to=onnx", "--widths", "0.5"], "--to=onnx takes one --width, got --widths; only a bundle holds several"),
+        (["--to=flax", "--out=net"], "--out must end in .py with --to=flax, got net"),
+    ],
+)
+def test_flags_that_mean_nothing_together_are_refused(capsys, flags, message):
+    with pytest.raises(SystemExit):
+        __main__.parse_arguments(["--workdir=run", *flags])
+    assert message in capsys.readouterr().err

@@ -14,6 +14,7 @@ import time
 import numpy as np
 import pytest
 
+import eval_sweep
 from awn_jax import files
 
 
@@ -40,9 +41,9 @@ def test_interrupted_run_ends_bit_for_bit_where_an_uninterrupted_one_ends(
     log = workdir / "metrics.jsonl"
     for number in (signal.SIGTERM, signal.SIGINT):
         before = len(metrics(workdir)) if log.exists() else 0
-        process = subprocess.Popen(
-            train_command(workdir), stdout=subprocess.PIPE, text=True, cwd=repository, env=one_device
-        )
+        # A checkpoint at every step, which slows it down enough to be caught on the way.
+        command = train_command(workdir, "--config.train.checkpoint_minutes=0.0")
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=repository, env=one_device)
         while process.poll() is None and (not log.exists() or len(metrics(workdir)) < before + 12):
             time.sleep(0.01)
         process.send_signal(number)
@@ -83,16 +84,15 @@ np.savez({str(path)!r}, **{{jax.tree_util.keystr(name): np.asarray(leaf) for nam
 def test_two_processes_share_each_batch_and_stop_together(repository, tmp_path, one_device, train_command, training):
     workdir = tmp_path / "hosts"
 
-    def begin():
+    def begin(*more):
         with socket.socket() as free:
             free.bind(("localhost", 0))
             port = free.getsockname()[1]
-        # Each looks at a clock of its own, about every second step.
         flags = [
             "--multihost",
             f"--coordinator=localhost:{port}",
             "--processes=2",
-            "--config.train.checkpoint_minutes=4e-4",
+            *more,
         ]
         commands = [train_command(workdir, *flags, f"--process={index}") for index in range(2)]
         options = {
@@ -110,7 +110,8 @@ def test_two_processes_share_each_batch_and_stop_together(repository, tmp_path, 
         assert "──" not in outputs[1][0]
         return outputs[0][0]
 
-    processes, log = begin(), workdir / "metrics.jsonl"
+    # Each looks at a clock of its own, about every second step.
+    processes, log = begin("--config.train.checkpoint_minutes=4e-4"), workdir / "metrics.jsonl"
     while processes[0].poll() is None and (not log.exists() or len(metrics(workdir)) < 5):
         time.sleep(0.01)
     processes[1].terminate()
@@ -147,21 +148,28 @@ def test_eval_sweep_of_chosen_widths_and_split(repository, tmp_path, run, traini
     assert "1,438 images of digits train" in done.stdout
     assert "2 widths in [0.50, 1.00]" in done.stdout.splitlines()[-1]
     assert (tmp_path / "both.png").read_bytes().startswith(b"\x89PNG")
-    for wrong, message in (
+    refused = run(eval_command(repository, f"--workdir={workdir}", "--calibrated", "0.5", "1"))
+    assert_one_error(refused, "--calibrated is for a US-Net")
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
         (["--widths", "1.5"], "argument --widths: width must be in (0, 1], got 1.5"),
         (["--widths", "0.5", "--alpha-min", "0.3"], "--alpha-min says where all widths begin"),
         (["--calibrated", "0.5"], "--calibrated must hold 1, full width, got [0.5]"),
-        (["--calibrated", "0.5", "1"], "--calibrated is for a US-Net"),
-    ):
-        refused = run(eval_command(repository, f"--workdir={workdir}", *wrong))
-        assert message in refused.stderr
-        assert "Traceback" not in refused.stderr
+    ],
+)
+def test_flags_of_eval_sweep_that_mean_nothing_are_refused(capsys, flags, message):
+    with pytest.raises(SystemExit):
+        eval_sweep.parse_arguments(["--workdir=run", *flags])
+    assert message in capsys.readouterr().err
 
 
 def test_loss_that_leaves_the_finite_numbers_stops_the_run_and_keeps_the_checkpoint(tmp_path, train_command, run):
     workdir = tmp_path / "hot"
     # A rate that is harmless for some steps, then multiplied: a checkpoint is there when the loss leaves.
-    flags = ["--config.train.epochs=1.0", "--config.train.decay_factor=1e30"]
+    flags = ["--config.train.epochs=1.0", "--config.train.decay_factor=1e30", "--config.train.checkpoint_minutes=0.0"]
     hot = run(train_command(workdir, *flags))
     assert hot.returncode != 0
     assert "error: loss or weights are not finite at step" in hot.stderr
