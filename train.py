@@ -8,7 +8,6 @@ cut off, and ends where it would have ended.
 
 import dataclasses
 import itertools
-import json
 import os
 import pathlib
 import sys
@@ -102,7 +101,7 @@ def main(argv: list[str]) -> None:
     say(f"{steps - step} of {steps} steps, {plan.passes} widths each, {config.widths.how}")
     if first_process and step < steps:
         facts = {"hardware": platform.describe_device(), "versions": platform.describe_software()}
-        files.write_text(workdir / "environment.json", json.dumps(facts, indent=2) + "\n")
+        files.write_json(workdir / "environment.json", facts)
         # Of an unfinished network, if eval_sweep.py was asked for one: its being there says that the run has ended.
         (workdir / "sweep.json").unlink(missing_ok=True)
 

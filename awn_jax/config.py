@@ -292,7 +292,7 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
 
 def save(config: Config, path: pathlib.Path) -> None:
     """Writes a config as JSON."""
-    files.write_text(path, json.dumps(dataclasses.asdict(config), indent=2) + "\n")
+    files.write_json(path, dataclasses.asdict(config))
 
 
 def load(path: pathlib.Path) -> Config:

@@ -1,8 +1,9 @@
 """Files that are whole or not there, and folders that one process writes into at a time."""
 
+import json
 import os
 import pathlib
-from typing import IO
+from typing import IO, Any
 
 
 class InUseError(RuntimeError):
@@ -14,6 +15,11 @@ def write_text(path: pathlib.Path, text: str) -> None:
     part = path.with_name(f".{path.name}.part")
     part.write_text(text)
     os.replace(part, path)
+
+
+def write_json(path: pathlib.Path, content: Any, *, indent: int = 2) -> None:
+    """Writes JSON as `write_text` does."""
+    write_text(path, json.dumps(content, indent=indent) + "\n")
 
 
 def claim(folder: pathlib.Path) -> IO[str] | None:

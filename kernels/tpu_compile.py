@@ -67,11 +67,11 @@ def compile_kernel(shape: Shape, product: heuristics.Product, dtype: str, chip: 
         compiled = jax.jit(function).lower(*placed).compile()
     seconds = time.perf_counter() - start
     memory = cast(Any, compiled.memory_analysis())
-    strides, columns, pads = (shape.stride, shape.stride), shape.out_size, ((shape.padding, shape.padding),) * 2
+    strides, pads = (shape.stride, shape.stride), ((shape.padding, shape.padding),) * 2
     x_shape = shape.batch, shape.size, shape.size, shape.in_channels
-    out_shape = shape.batch, columns, columns, shape.out_channels
+    out_shape = shape.batch, shape.out_size, shape.out_size, shape.out_channels
     if shape.kernel == shape.stride == 1:
-        out_shape, columns = (shape.batch * columns**2, 1, 1, shape.out_channels), 1
+        out_shape = shape.batch * shape.out_size**2, 1, 1, shape.out_channels
     config = heuristics.tpu_config(out_shape, shape.w_shape, strides, dtype)
     tiles = [-(-channels // min(channels, config.channels)) for channels in shape.w_shape[2:]]
     return Compiled(

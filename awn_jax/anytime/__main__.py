@@ -9,12 +9,11 @@ last width, and beside a rival that starts again at every width.
 
 import argparse
 import dataclasses
-import json
 import pathlib
 
 from awn_jax import arguments as types
 from awn_jax import config as configs
-from awn_jax import data, experiment, inspection, platform
+from awn_jax import data, experiment, files, inspection, platform
 from awn_jax.anytime import LADDER, policy, timing
 from awn_jax.evaluation.logits import logits_at
 from awn_jax.training import checkpoints
@@ -66,7 +65,7 @@ def run(arguments: argparse.Namespace) -> None:
         for name, work in (("ladder", 1.0), ("restart", sum(macs) / macs[-1])):
             ratios = [times[name] / times["full"] for times in (seconds, processors)]
             print(f"{name:>10}  {work:5.2f}  {ratios[0]:5.2f}  {ratios[1]:10.2f}")
-    (workdir / "anytime.json").write_text(json.dumps(content, indent=2) + "\n")
+    files.write_json(workdir / "anytime.json", content)
     policy.plot(static, confident, workdir / "anytime.png")
     print(f"wrote {workdir}/anytime.json, anytime.png")
 

@@ -2,7 +2,6 @@
 
 import csv
 import dataclasses
-import json
 import pathlib
 from collections.abc import Mapping
 
@@ -40,7 +39,7 @@ def write(
         **(extra or {}),
         "rows": rows,
     }
-    files.write_text(folder / f"{name}.json", json.dumps(content, indent=2) + "\n")
+    files.write_json(folder / f"{name}.json", content)
     with (folder / f"{name}.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, ["width", "params", "macs", "top1", "loss"])
         writer.writeheader()

@@ -73,8 +73,7 @@ def _moments(model: Any, x: Any, width: float, narrowest: float) -> dict[str, fl
 
 def save(histories: dict[str, History], path: pathlib.Path) -> None:
     """Writes histories by method as JSON."""
-    content = {method: dataclasses.asdict(history) for method, history in histories.items()}
-    files.write_text(path, json.dumps(content, indent=1) + "\n")
+    files.write_json(path, {method: dataclasses.asdict(history) for method, history in histories.items()}, indent=1)
 
 
 def load(path: pathlib.Path) -> dict[str, History]:

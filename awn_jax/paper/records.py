@@ -52,7 +52,7 @@ def save(record: Record, folder: pathlib.Path) -> None:
     """Writes `<dataset>-<method>-<seed>.json`."""
     folder.mkdir(parents=True, exist_ok=True)
     name = Experiment(record.dataset, record.method, record.seed).name
-    files.write_text(folder / f"{name}.json", json.dumps(dataclasses.asdict(record), indent=1) + "\n")
+    files.write_json(folder / f"{name}.json", dataclasses.asdict(record), indent=1)
 
 
 def load(path: pathlib.Path) -> Record:

@@ -70,10 +70,13 @@ def basis(records: Sequence[Record]) -> str:
     epochs = sorted({record.epochs for record in records})
     wanted = published.EPOCHS.get(records[0].dataset)
     short = f" of {wanted}" if wanted and epochs[0] < wanted else ""
-    seeds = ", ".join(str(record.seed) for record in records)
     minutes = statistics.mean(record.seconds for record in records) / 60
     hardware = ", ".join(sorted({record.hardware for record in records}))
-    return f"{'/'.join(f'{e:g}' for e in epochs)}{short} epochs; seed {seeds}; {minutes:.0f} min; {hardware}"
+    return f"{'/'.join(f'{e:g}' for e in epochs)}{short} epochs; seed {_seeds(records)}; {minutes:.0f} min; {hardware}"
+
+
+def _seeds(records: Sequence[Record]) -> str:
+    return ", ".join(str(record.seed) for record in records)
 
 
 def views(records: Sequence[Record]) -> list[str]:
@@ -168,8 +171,8 @@ def gaps(records: Records, dataset: str) -> str:
                 above = gap(one, other)
                 cells.append(f"{above.mean:+.2f} ({above.least:+.2f} to {above.most:+.2f})")
             macs = [found[0].curves["test"].rows[0].macs / 1e6 for found in (ours, theirs)]
-            seeds = [", ".join(str(record.seed) for record in found) for found in (ours, theirs)]
-            rows.append([label(method), label(rival), *cells, "{:.2f}, {:.2f}".format(*macs), "; ".join(seeds)])
+            seeds = f"{_seeds(ours)}; {_seeds(theirs)}"
+            rows.append([label(method), label(rival), *cells, "{:.2f}, {:.2f}".format(*macs), seeds])
     header = ["above", "equal α", "equal operations", "equal parameters", "begin at, million operations", "seeds"]
     return markdown(["AWN", *header], rows)
 

@@ -125,7 +125,7 @@ class Profile:
 
 def save(profile: Profile, folder: pathlib.Path) -> None:
     """Writes `profile.json`."""
-    files.write_text(folder / f"{NAME}.json", json.dumps(dataclasses.asdict(profile), indent=2) + "\n")
+    files.write_json(folder / f"{NAME}.json", dataclasses.asdict(profile))
 
 
 def load(folder: pathlib.Path) -> Profile:

@@ -42,13 +42,14 @@ def main() -> int:
     if not args.interpret and not (jax.default_backend() == "gpu" and is_hopper(jax.devices()[0])):
         print(f"This needs a Hopper GPU, found {jax.devices()[0].device_kind}. Try --interpret or --compile.")
         return 2
-    context = interpret_mode() if args.interpret else contextlib.nullcontext()
-    try:
-        with context:
-            ok, rows = run(Sizes.tiny() if args.interpret else Sizes(), Report(out, "Hopper kernels"), args.budget)
-    except NotImplementedError as error:
-        print(error)
-        return 2
+    with contextlib.ExitStack() as stack:
+        if args.interpret:
+            try:
+                stack.enter_context(interpret_mode())
+            except NotImplementedError as error:
+                print(error)
+                return 2
+        ok, rows = run(Sizes.tiny() if args.interpret else Sizes(), Report(out, "Hopper kernels"), args.budget)
     print(json.dumps(rows))
     sys.stdout.flush()
     return 0 if ok else 1

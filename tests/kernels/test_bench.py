@@ -75,7 +75,7 @@ def test_flags_that_mean_nothing_together_are_refused(capsys, flags, message):
 
 
 def test_roofline_counts_what_the_blocks_spend():
-    # 1024 channels: 36 of 64 blocks. 136 × 34 inputs and outputs: two tiles of 128 inputs by one of 34.
+    # 1024 channels: 36 of 64 blocks. 816 inputs and 136 outputs: 13 of 7 × 2 blocks, each computed whole.
     assert roofline(find("resnet_1024")).tpu_share == 36 / 64
     shape = find("mobilenet_project_136")
     visited = 13 * 128 * 128
