@@ -15,13 +15,36 @@ import bisect
 import dataclasses
 import functools
 import itertools
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Array, Bool, Float, Int
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Drawn:
+    """A width that is data: one program serves every α.
+
+    Nothing can be cut out of a program by a number that the program learns when it runs. So each layer computes the channels
+    that are active at a static `bound`, and whatever adds up channels takes those that are not born at α as zero.
+
+    Attributes:
+        alpha: α in (0, bound], a traced number.
+        bound: in (0, 1], static.
+    """
+
+    alpha: Float[Array, ""]
+    bound: float | int | Fraction = 1
+
+    def __str__(self) -> str:
+        return f"a drawn one up to {self.bound}"
+
 
 Width = float | int | Fraction
+AnyWidth = Width | Drawn
 
 
 def exact_width(width: Width, name: str = "width") -> Fraction:
@@ -76,12 +99,16 @@ class Axis:
             raise ValueError(f"births must be below denominator={self.denominator}, got {self.births[-1]}")
 
     @classmethod
-    def of(cls, channels: "int | Axis", group: int = 1, core: Width = 0) -> "Axis":
+    def of(cls, channels: "int | Axis", group: int = 1, core: Width = 0, grid: int | None = None) -> "Axis":
         """An axis whose active channels at width α are the nearest whole number of groups to α of them, ties down.
 
         With `group=1`, channel c is born at (2c + 1) / (2 · channels) and channel 0 at 0, so that
         `active(α) = max(1, ceil(α · channels − ½))`. A larger group is born all at once, at its middle: groups of 8 or 16
         fit the hardware; groups of channels / 4 make a network of four widths. An Axis is returned as it is.
+
+        With a `grid`, channels are born at `grid` common moments 0, 1/grid, 2/grid, …, the same ones for every axis of a network:
+        each birth is moved down to the moment before it. At the widths 1/grid, 2/grid, …, 1 an axis has as many channels as
+        without a grid, and a network of any depth has at most `grid` sub-networks.
 
         Where no width below some α is ever wanted, the channels active there need not be born one after the other: with that
         `core` they are all born at 0, and read each other. No width has more or fewer channels for it.
@@ -90,20 +117,26 @@ class Axis:
             channels: how many, at least 1.
             group: channels born together, at least 1. The last group may be smaller.
             core: α in (0, 1] of the narrowest network, or 0.
+            grid: number of moments at which channels are born, at least 1; None for as many as there are channels.
 
         Raises:
-            ValueError: if `channels` or `group` is below 1, or `core` is outside [0, 1].
+            ValueError: if `channels`, `group` or `grid` is below 1, or `core` is outside [0, 1].
         """
         if isinstance(channels, Axis):
             return channels
+        if grid is not None and grid < 1:
+            raise ValueError(f"grid must be at least 1, or None, got {grid}")
         if channels < 1:
             raise ValueError(f"channels must be at least 1, got {channels}")
         if group < 1:
             raise ValueError(f"group must be at least 1, got {group}")
         starts = [c - c % group for c in range(channels)]
         births = [start + min(start + group, channels) if start else 0 for start in starts]
-        first = exact_width(core, "core") * 2 * channels if core else 0
-        return cls(tuple(birth if birth >= first else 0 for birth in births), 2 * channels)
+        denominator = 2 * channels
+        if grid is not None:
+            births, denominator = [birth * grid // denominator for birth in births], grid
+        first = exact_width(core, "core") * denominator if core else 0
+        return cls(tuple(birth if birth >= first else 0 for birth in births), denominator)
 
     @classmethod
     def whole(cls, channels: int) -> "Axis":
@@ -132,9 +165,27 @@ class Axis:
     def birth(self, channel: int) -> Fraction:
         return Fraction(self.births[channel], self.denominator)
 
-    def active(self, width: Width) -> int:
-        """How many channels take part at a width: the length of the prefix to slice."""
+    def active(self, width: AnyWidth) -> int:
+        """How many channels take part at a width: the length of the prefix to slice. At a width that is data, those of its
+        bound."""
+        if isinstance(width, Drawn):
+            width = width.bound
         return bisect.bisect_left(self.births, exact_width(width) * self.denominator)
+
+    def active_at(self, at: Sequence[Width]) -> Int[np.ndarray, " N"]:
+        """`active` at N widths."""
+        # A birth below α·D is one below its ceiling, since births are whole.
+        bounds = [-(-exact_width(width) * self.denominator // 1) for width in at]
+        return np.searchsorted(np.asarray(self.births), np.asarray(bounds, np.int64))
+
+    def born(self, width: Drawn) -> Bool[Array, " C"]:
+        """Which channels, of those active at its bound, take part at a width that is data."""
+        return jnp.asarray(self.births[: self.active(width)]) < width.alpha * self.denominator
+
+    def kept(self, x: Float[Array, "... C"], width: AnyWidth) -> Float[Array, "... C"]:
+        """The channels that take part at a width, zero in place of the others where the width is data; otherwise `x` itself,
+        which has no others."""
+        return jnp.where(self.born(width), x, 0) if isinstance(width, Drawn) else x
 
 
 @functools.cache
@@ -148,6 +199,21 @@ def visible_inputs(inputs: Axis, outputs: Axis) -> tuple[int, ...]:
         np.asarray(outputs.births, np.int64) * inputs.denominator, side="right"
     )
     return tuple(int(n) for n in read)
+
+
+def merged(axes: Sequence[Axis]) -> tuple[Axis, Int[np.ndarray, " C"]]:
+    """The axis of several axes' channels, sorted by birth, so that those that are active at a width come first.
+
+    Args:
+        axes: in the order in which their channels are concatenated. Of channels born together, earlier ones come first.
+
+    Returns:
+        The axis, and for each of its channels, its position in the concatenation.
+    """
+    denominator = math.lcm(*(axis.denominator for axis in axes))
+    births = np.concatenate([np.asarray(axis.births) * (denominator // axis.denominator) for axis in axes])
+    order = np.argsort(births, kind="stable")
+    return Axis(tuple(int(birth) for birth in births[order]), denominator), order
 
 
 def mask(inputs: Axis, outputs: Axis) -> Bool[np.ndarray, "C K"]:
@@ -181,3 +247,15 @@ def distinct_widths(axes: Iterable[Axis], minimum: Width = Fraction(1, 4)) -> tu
     edges = cuts(axes, minimum)
     middles = [float((a + b) / 2) for a, b in itertools.pairwise(edges)]
     return (float(minimum), *middles, 1.0) if edges else (1.0,)
+
+
+def last_of(axes: Iterable[Axis], at: Sequence[Width]) -> tuple[Fraction, ...]:
+    """For each width, the largest one that gives the same sub-network.
+
+    Args:
+        axes: those of all layers of the network.
+        at: widths.
+    """
+    births = cuts(axes, min(map(exact_width, at)))
+    found = (bisect.bisect_left(births, exact_width(width)) for width in at)
+    return tuple(births[i] if i < len(births) else Fraction(1) for i in found)

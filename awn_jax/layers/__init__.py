@@ -1,21 +1,41 @@
 """Layers that run at any width."""
 
-from awn_jax.layers.dropout import dropout
-from awn_jax.layers.functional import max_pool
+from awn_jax.layers.conv import Conv, TriConv
+from awn_jax.layers.dense import Dense, TriDense
+from awn_jax.layers.depthwise import DepthwiseConv
+from awn_jax.layers.dropout import Dropout, dropout
+from awn_jax.layers.grouped import GroupedConv
 from awn_jax.layers.head import AnyWidthHead
-from awn_jax.layers.norm import BatchNorm
-from awn_jax.layers.sliced import Conv
+from awn_jax.layers.merge import Concatenate
+from awn_jax.layers.norm import BatchNorm, Norm
+from awn_jax.layers.op import Layer, Op
+from awn_jax.layers.pointwise import activation, add, relu, relu6, silu
+from awn_jax.layers.pooling import global_mean, max_pool, mean_pool
 from awn_jax.layers.slimmable import CalibratedBatchNorm, SwitchableBatchNorm
-from awn_jax.layers.triangular import TriConv, TriDense
 
 __all__ = [
     "AnyWidthHead",
     "BatchNorm",
     "CalibratedBatchNorm",
+    "Concatenate",
     "Conv",
+    "Dense",
+    "DepthwiseConv",
+    "Dropout",
+    "GroupedConv",
+    "Layer",
+    "Norm",
+    "Op",
     "SwitchableBatchNorm",
     "TriConv",
     "TriDense",
+    "activation",
+    "add",
     "dropout",
+    "global_mean",
     "max_pool",
+    "mean_pool",
+    "relu",
+    "relu6",
+    "silu",
 ]

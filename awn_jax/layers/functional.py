@@ -1,7 +1,7 @@
-"""Batch norm and pooling as pure functions of arrays. Each acts on every channel by itself, so the first k channels of its
-result depend on the first k channels of its input alone.
+"""Batch norm as pure functions of arrays. Each acts on every channel by itself, so the first k channels of its result depend
+on the first k channels of its input alone.
 
-Dimensions: B batch, H height, W width in pixels, C channels.
+Dimensions: B batch, C channels; between them pixels, if there are any.
 """
 
 import functools
@@ -11,10 +11,10 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from kernels.target import current_platform
+from awn_kernels.target import current_platform
 
 
-def batch_moments(x: Float[Array, "B H W C"]) -> tuple[Float[Array, " C"], Float[Array, " C"]]:
+def batch_moments(x: Float[Array, "B ... C"]) -> tuple[Float[Array, " C"], Float[Array, " C"]]:
     """Mean and biased variance of each channel over batch and space, in float32 or wider.
 
     The batch is the whole of it, also where its axis is sharded over devices.
@@ -26,21 +26,21 @@ def batch_moments(x: Float[Array, "B H W C"]) -> tuple[Float[Array, " C"], Float
 
 
 def normalise(
-    x: Float[Array, "B H W C"],
+    x: Float[Array, "B ... C"],
     mean: Float[Array, " C"],
     var: Float[Array, " C"],
     scale: Float[Array, " C"],
     bias: Float[Array, " C"],
     epsilon: float,
-) -> Float[Array, "B H W C"]:
+) -> Float[Array, "B ... C"]:
     """`scale · (x − mean) / √(var + epsilon) + bias`, as one multiply-add for each element."""
     factor, shift = _line(mean, var, scale, bias, epsilon)
     return (x * factor + shift).astype(x.dtype)
 
 
 def normalise_by_batch(
-    x: Float[Array, "B H W C"], scale: Float[Array, " C"], bias: Float[Array, " C"], epsilon: float
-) -> tuple[Float[Array, "B H W C"], Float[Array, " C"], Float[Array, " C"]]:
+    x: Float[Array, "B ... C"], scale: Float[Array, " C"], bias: Float[Array, " C"], epsilon: float
+) -> tuple[Float[Array, "B ... C"], Float[Array, " C"], Float[Array, " C"]]:
     """`normalise` by the batch's own moments, whose gradient is fast as well; and those moments."""
     mean, var = batch_moments(x)
     factor, shift = _line(mean, var, scale, bias, epsilon)
@@ -52,9 +52,9 @@ def _line(mean: Array, var: Array, scale: Array, bias: Array, epsilon: float) ->
     return factor, bias - mean * factor
 
 
-def _channel_sums(x: Float[Array, "B H W C"]) -> Float[Array, " C"]:
+def _channel_sums(x: Float[Array, "B ... C"]) -> Float[Array, " C"]:
     if current_platform() != "cpu":
-        return x.sum((0, 1, 2))
+        return x.sum(tuple(range(x.ndim - 1)))
     # As a product with ones, image by image: XLA's sum over pixels takes three to five times as long on a CPU.
     x = x.reshape(x.shape[0], -1, x.shape[-1])
     ones = jnp.ones(x.shape[:2], x.dtype)
@@ -62,21 +62,9 @@ def _channel_sums(x: Float[Array, "B H W C"]) -> Float[Array, " C"]:
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
-def _spread(v: Float[Array, " C"], shape: tuple[int, ...]) -> Float[Array, "B H W C"]:
+def _spread(v: Float[Array, " C"], shape: tuple[int, ...]) -> Float[Array, "B ... C"]:
     # The same value for every pixel; its gradient is a sum over pixels.
     return jnp.broadcast_to(v, shape)
 
 
 _spread.defvjp(lambda v, shape: (_spread(v, shape), None), lambda shape, _, dy: (_channel_sums(dy),))
-
-
-def max_pool(x: Float[Array, "B H W C"], window: int = 2) -> Float[Array, "B h w C"]:
-    """The maximum of each `window` × `window` square, side by side; rows and columns left over are dropped.
-
-    A maximum over a reshaped array: the gradient of `lax.reduce_window` takes seven times as long on a CPU. Where several
-    elements of a square are equal, they share the gradient.
-    """
-    batch, height, width, channels = x.shape
-    height, width = height // window, width // window
-    x = lax.slice(x, (0, 0, 0, 0), (batch, height * window, width * window, channels))
-    return x.reshape(batch, height, window, width, window, channels).max((2, 4))

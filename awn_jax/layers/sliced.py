@@ -1,30 +1,33 @@
-"""Layers whose first channels can be used alone: what triangular and ordinary ones have in common."""
+"""Layers whose first channels can be used alone: what triangular and ordinary ones have in common.
+
+Dimensions: C input channels, K output channels.
+"""
 
 import math
-from typing import ClassVar, Literal
+from collections.abc import Sequence
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from awn_jax import widths
 from awn_jax.layers import init
-from kernels import Implementation, triangular_conv
-
-Padding = Literal["SAME", "VALID"]
+from awn_jax.layers.op import Costs, Layer, check_channels
 
 
-class Sliced(nnx.Module):
+class Sliced(Layer):
     """Weights from one axis to another of which a width uses the first ones, and an optional bias.
 
     Attributes:
         kernel: [*taps, C, K]; zero, and never used, where `visible` says that no weight exists.
         bias: [K], or None.
-        keeps_prefix: whether a narrow output is the prefix of the wide one.
     """
 
     keeps_prefix: ClassVar[bool] = False
+    reads_whole: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -42,105 +45,79 @@ class Sliced(nnx.Module):
         kernel = init.staircase_uniform(rngs.params(), shape, self.visible(1), fan_in=fan_in, dtype=dtype)
         self.kernel = nnx.Param(kernel)
         # PyTorch's default: the bound of the weights, taken from the whole layer.
-        bound = (math.prod(taps) * self.inputs.channels) ** -0.5
-        bias = jax.random.uniform(rngs.params(), shape[-1:], dtype, -bound, bound) if use_bias else None
+        bias = uniform_bias(rngs.params(), math.prod(taps) * self.inputs.channels, shape[-1], dtype) if use_bias else None
         self.bias = None if bias is None else nnx.Param(bias)
 
-    def visible(self, width: widths.Width) -> tuple[int, ...]:
+    def visible(self, width: widths.AnyWidth) -> tuple[int, ...]:
         """For each output that is active at a width, how many inputs it reads: here, all that are active."""
         return (self.inputs.active(width),) * self.outputs.active(width)
 
     def sliced(
-        self, x: Array, width: widths.Width, after: widths.Width | None = None
-    ) -> tuple[Array, tuple[int, ...], Array | None]:
-        """The weights, visible inputs and bias of the outputs at a width; of those born `after` a narrower one, if given.
+        self, x: Array, width: widths.AnyWidth, after: widths.Width | None = None
+    ) -> tuple[Array, Array, tuple[int, ...], Array | None]:
+        """The input, the weights, the visible inputs and the bias of the outputs at a width; of those born `after` a narrower
+        one, if given.
 
         Raises:
             ValueError: if `x` does not have the input channels of that width.
         """
         reads, writes = self.inputs.active(width), self.outputs.active(width)
         check_channels(self, x, reads, width)
-        rows = slice(0 if after is None else self.outputs.active(after), writes)
-        bias = None if self.bias is None else self.bias[rows]
-        return self.kernel[..., :reads, rows], self.visible(width)[rows], bias
+        new = slice(0 if after is None else self.outputs.active(after), writes)
+        bias = None if self.bias is None else self.bias[new]
+        kernel = self.kernel[..., :reads, new]
+        return self.inputs.kept(x.astype(kernel.dtype), width), kernel, self.visible(width)[new], bias
 
     def product(self, x: Array, kernel: Array, visible: tuple[int, ...], bias: Array | None) -> Array:
         """Applies weights that `sliced` gave."""
         raise NotImplementedError
 
-    def weights(self, width: widths.Width) -> int:
-        """The number of weights that exist at a width, biases not counted."""
-        area = self.kernel.size // (self.inputs.channels * self.outputs.channels)
-        return area * sum(self.visible(width))
+    def apply(self, x: Array, *, width: widths.AnyWidth = 1) -> Array:
+        return self.product(*self.sliced(x, width))
 
-    def cost(self, outputs_shape: tuple[int, ...], width: widths.Width) -> tuple[int, int]:
-        """(parameters, multiply-accumulates for one example) at a width, given the shape of a call's result."""
-        positions = math.prod(outputs_shape[1:-1])
-        weights = self.weights(width)
-        return weights + (0 if self.bias is None else self.outputs.active(width)), weights * positions
+    def added(self, x: Array, *, width: widths.Width, after: widths.Width) -> Array:
+        return self.product(*self.sliced(x, width, after))
 
+    def births(self, *inputs: widths.Axis) -> widths.Axis:
+        return self.outputs
 
-class Conv(Sliced):
-    """An ordinary 2-D convolution that runs with its first channels: every active output reads every active input.
+    def weights(self, reads: Int[np.ndarray, " N"], writes: Int[np.ndarray, " N"]) -> Int[np.ndarray, " N"]:
+        """How many weights exist between so many active inputs and outputs, biases not counted."""
+        return self.area * reads * writes
 
-    What an output computes changes with the width, so the layers of a network made of it need a norm of their own for each
-    width: see `SwitchableBatchNorm` and `CalibratedBatchNorm`. For comparison; `TriConv` is the one to use.
+    @property
+    def area(self) -> int:
+        """Weights between one input and one output."""
+        return math.prod(self.kernel.shape[:-2])
 
-    Args:
-        inputs: input axis, or its number of channels.
-        outputs: output axis, or its number of channels.
-        kernel_size: rows and columns, or one number for both.
-        strides: rows and columns, or one number for both.
-        padding: `SAME` or `VALID`.
-        use_bias: a bias for each output channel. Useless in front of a batch norm, so off.
-        fan_in: what the initial scale counts, see `init.staircase_uniform`.
-        dtype: of the weights.
-        implementation: of the kernel; None takes the fastest on this platform, see `kernels.triangular_conv`.
-        rngs: source of the initial weights (stream `params`).
+    def costs(self, shape: tuple[int, ...], at: Sequence[widths.Width]) -> Costs:
+        writes = self.outputs.active_at(at)
+        weights = self.weights(self.inputs.active_at(at), writes)
+        return Costs(weights + (0 if self.bias is None else writes), weights * math.prod(shape[:-1]))
 
-    Source: Slimmable Neural Networks (Yu et al., 2019).
-    """
-
-    def __init__(
-        self,
-        inputs: int | widths.Axis,
-        outputs: int | widths.Axis,
-        kernel_size: int | tuple[int, int],
-        *,
-        strides: int | tuple[int, int] = 1,
-        padding: Padding = "SAME",
-        use_bias: bool = False,
-        fan_in: str = "full",
-        dtype: jnp.dtype | type = jnp.float32,
-        implementation: Implementation | None = None,
-        rngs: nnx.Rngs,
-    ):
-        taps = (kernel_size, kernel_size) if isinstance(kernel_size, int) else tuple(kernel_size)
-        super().__init__(inputs, outputs, taps, use_bias=use_bias, fan_in=fan_in, dtype=dtype, rngs=rngs)
-        self.strides, self.padding, self.implementation = strides, padding, implementation
-
-    def __call__(self, x: Float[Array, "B H W C"], width: widths.Width = 1) -> Float[Array, "B h w K"]:
-        """Convolves.
-
-        Args:
-            x: images or features with the channels that are active at `width`.
-            width: α, in (0, 1]; static.
-
-        Raises:
-            ValueError: if `x` has another number of channels, or `width` is outside (0, 1].
-        """
-        return self.product(x, *self.sliced(x, width))
-
-    def product(self, x: Array, kernel: Array, visible: tuple[int, ...], bias: Array | None) -> Array:
-        y = triangular_conv(
-            x, kernel, visible, strides=self.strides, padding=self.padding, implementation=self.implementation
-        )
-        return y if bias is None else y + bias
+    def at_width(self, width: widths.Width) -> dict[str, np.ndarray]:
+        """Kernel and bias at a width in double precision, zero where no weight exists."""
+        reads, writes = self.inputs.active(width), self.outputs.active(width)
+        exists = np.arange(reads)[:, None] < np.asarray(self.visible(width))
+        kernel = np.where(exists, np.asarray(self.kernel[...], np.float64)[..., :reads, :writes], 0)
+        bias = np.zeros(writes) if self.bias is None else np.asarray(self.bias[...], np.float64)[:writes]
+        return {"kernel": kernel, "bias": bias}
 
 
-def check_channels(layer: nnx.Module, x: Array, expected: int, width: widths.Width) -> None:
-    """Raises ValueError unless the last axis of `x` has the channels expected at a width."""
-    if x.shape[-1] != expected:
-        raise ValueError(
-            f"{type(layer).__name__}: x must have {expected} channels at width={width}, got shape {x.shape}"
-        )
+class Triangular(Sliced):
+    """Weights of which only those in birth order exist: an output reads inputs born no later than itself."""
+
+    keeps_prefix: ClassVar[bool] = True
+
+    def visible(self, width: widths.AnyWidth) -> tuple[int, ...]:
+        """For each output that is active at a width, how many inputs it reads: the same number at every width."""
+        return widths.visible_inputs(self.inputs, self.outputs)[: self.outputs.active(width)]
+
+    def weights(self, reads: Int[np.ndarray, " N"], writes: Int[np.ndarray, " N"]) -> Int[np.ndarray, " N"]:
+        return self.area * np.cumsum([0, *self.visible(1)])[writes]
+
+
+def uniform_bias(key: PRNGKeyArray, fan_in: int, size: int, dtype: jnp.dtype | type) -> Float[Array, " K"]:
+    """Initial biases, uniform in ±1/√(fan-in)."""
+    bound = fan_in**-0.5
+    return jax.random.uniform(key, (size,), dtype, -bound, bound)

@@ -1,6 +1,6 @@
 """Batch norms of the rival networks, whose ordinary convolutions give other values at every width.
 
-Dimensions: B batch, H height, W width in pixels, C channels, N sub-networks.
+Dimensions: B batch, C channels, N calibrated widths.
 """
 
 import bisect
@@ -14,11 +14,11 @@ from jaxtyping import Array, Float
 
 from awn_jax import widths
 from awn_jax.layers import functional
-from awn_jax.layers.norm import BatchNorm
-from awn_jax.layers.sliced import check_channels
+from awn_jax.layers.norm import BatchNorm, Norm, statistics
+from awn_jax.layers.op import check_channels
 
 
-class SwitchableBatchNorm(nnx.Module):
+class SwitchableBatchNorm(Norm):
     """A private batch norm (scale, bias and statistics) for each trained width.
 
     At a width in between, the one of the next larger trained width is used, sliced.
@@ -29,8 +29,8 @@ class SwitchableBatchNorm(nnx.Module):
         momentum, epsilon, dtype: of each, see `BatchNorm`.
 
     Attributes:
-        channels: of each batch norm, ascending.
-        norms: one for each trained width.
+        at: the trained widths, ascending.
+        norms: a batch norm for each.
 
     Raises:
         ValueError: if there is no batch norm for width 1.
@@ -49,44 +49,51 @@ class SwitchableBatchNorm(nnx.Module):
         epsilon: float = 1e-5,
         dtype: jnp.dtype | type = jnp.float32,
     ):
-        self.axis = widths.Axis.of(axis)
-        exact = sorted(widths.exact_width(width) for width in at)
-        if not exact or exact[-1] != 1:
+        self.axis, self.epsilon = widths.Axis.of(axis), epsilon
+        self.at = tuple(sorted(widths.exact_width(width) for width in at))
+        if not self.at or self.at[-1] != 1:
             raise ValueError(f"at must hold width 1, or it has no batch norm, got {tuple(at)}")
-        private = [self.axis.prefix(width) for width in exact]
-        self.channels = tuple(axis.channels for axis in private)
+        private = [self.axis.prefix(width) for width in self.at]
         self.norms = nnx.List([BatchNorm(a, momentum=momentum, epsilon=epsilon, dtype=dtype) for a in private])
 
-    def __call__(self, x: Float[Array, "B H W C"], width: widths.Width = 1) -> Float[Array, "B H W C"]:
-        """Normalises each channel; arguments and errors as for `BatchNorm`."""
+    def apply(self, x: Float[Array, "B ... C"], *, width: widths.AnyWidth = 1) -> Float[Array, "B ... C"]:
         check_channels(self, x, self.axis.active(width), width)
-        return self.norms[self.position(width)](x, width)
+        return self.norms[self.position(width)].apply(x, width=width)
 
-    def position(self, width: widths.Width) -> int:
-        """Which of `norms` serves a width: that of the next larger trained one."""
-        return bisect.bisect_left(self.channels, self.axis.active(width))
+    def position(self, width: widths.AnyWidth) -> int:
+        """Which of `norms` serves a width: that of the next larger trained one, or of one with the same channels.
 
-    def at_inference(self, width: widths.Width) -> tuple[Array, Array, Array, Array]:
-        """Running mean and variance, scale and bias of the channels at a width."""
-        return self.norms[self.position(width)].at_inference(width)
+        Raises:
+            TypeError: if the width is data: which private norm serves it must be known when the program is made.
+        """
+        if isinstance(width, widths.Drawn):
+            raise TypeError("SwitchableBatchNorm runs at widths that are known beforehand, not at random ones")
+        return bisect.bisect_left([norm.axis.channels for norm in self.norms], self.axis.active(width))
+
+    def at_inference(self, width: widths.AnyWidth, after: widths.Width | None = None) -> tuple[Array, Array, Array, Array]:
+        return self.norms[self.position(width)].at_inference(width, after)
 
 
-class CalibratedBatchNorm(nnx.Module):
-    """Batch norm with one scale and one bias for all widths, and statistics for each sub-network once it is calibrated.
+class CalibratedBatchNorm(Norm):
+    """Batch norm with one scale and one bias for all widths, and statistics for each of N calibrated widths.
 
-    While training, the batch's own statistics serve. `training.calibrate` then sets those of the widths that it is given; at a
-    width that has none, those of the next larger calibrated one are used, sliced.
+    While training, the batch's own statistics serve. `training.calibration` then sets those of the N widths; at a width in
+    between, those of the next larger one are used, sliced.
 
     Args:
         axis: channels, or their number.
-        edges: widths at which one sub-network gives way to the next, ascending, see `widths.cuts`: N − 1 of them.
+        until: for each calibrated width, ascending, the largest width that gives the same sub-network, see
+            `widths.last_of`; the last must be 1.
         epsilon: added to the variance.
-        dtype: of scale and bias.
+        dtype: of scale and bias; statistics are float32, or wider where this is.
 
     Attributes:
         scale, bias: [C] parameters.
         mean, var: [N, C] statistics; the variance is the biased one, of all the images calibrated with.
-        known: [N], which sub-networks have statistics.
+        known: [N], which widths have statistics.
+
+    Raises:
+        ValueError: if `until` does not ascend to 1.
 
     Source: Universally Slimmable Networks (Yu & Huang, 2019).
     """
@@ -96,51 +103,53 @@ class CalibratedBatchNorm(nnx.Module):
     def __init__(
         self,
         axis: int | widths.Axis,
-        edges: Sequence[Fraction],
+        until: Sequence[widths.Width] = (1,),
         *,
         epsilon: float = 1e-5,
         dtype: jnp.dtype | type = jnp.float32,
     ):
-        self.axis, self.edges = widths.Axis.of(axis), tuple(edges)
-        self.epsilon, self.use_running_average = epsilon, False
-        channels, networks = self.axis.channels, len(self.edges) + 1
-        self.scale = nnx.Param(jnp.ones(channels, dtype))
-        self.bias = nnx.Param(jnp.zeros(channels, dtype))
-        self.mean = nnx.BatchStat(jnp.zeros((networks, channels), dtype))
-        self.var = nnx.BatchStat(jnp.ones((networks, channels), dtype))
-        self.known = nnx.BatchStat(jnp.zeros(networks, bool))
+        self.axis, self.epsilon, self.use_running_average = widths.Axis.of(axis), epsilon, False
+        self.scale = nnx.Param(jnp.ones(self.axis.channels, dtype))
+        self.bias = nnx.Param(jnp.zeros(self.axis.channels, dtype))
+        self.mean, self.var, self.known = (nnx.BatchStat(jnp.zeros(())) for _ in range(3))
+        self.forget(until)
 
-    def __call__(self, x: Float[Array, "B H W C"], width: widths.Width = 1) -> Float[Array, "B H W C"]:
-        """Normalises each channel; arguments and errors as for `BatchNorm`."""
+    def forget(self, until: Sequence[widths.Width]) -> None:
+        """Makes room for the statistics of other widths; arguments and errors as when it is made."""
+        exact = tuple(widths.exact_width(width) for width in until)
+        if not exact or exact[-1] != 1 or list(exact) != sorted(set(exact)):
+            raise ValueError(f"until must hold ascending widths up to 1, got {tuple(until)}")
+        self.until: tuple[Fraction, ...] = exact
+        shape, dtype = (len(exact), self.axis.channels), statistics(self.scale.dtype)
+        self.mean = nnx.BatchStat(jnp.zeros(shape, dtype))
+        self.var = nnx.BatchStat(jnp.ones(shape, dtype))
+        self.known = nnx.BatchStat(jnp.zeros(len(exact), bool))
+
+    def apply(self, x: Float[Array, "B ... C"], *, width: widths.AnyWidth = 1) -> Float[Array, "B ... C"]:
         active = self.axis.active(width)
         check_channels(self, x, active, width)
         if self.use_running_average:
             return functional.normalise(x, *self.at_inference(width), self.epsilon)
         return functional.normalise_by_batch(x, self.scale[:active], self.bias[:active], self.epsilon)[0]
 
-    def at_inference(self, width: widths.Width) -> tuple[Array, Array, Array, Array]:
-        """Mean, variance, scale and bias of the channels at a width."""
-        network, active = self.network(width), self.axis.active(width)
-        # argmax finds the first one that is known.
-        row = network + jnp.argmax(self.known[network:])
-        return self.mean[row, :active], self.var[row, :active], self.scale[:active], self.bias[:active]
+    def at_inference(self, width: widths.AnyWidth, after: widths.Width | None = None) -> tuple[Array, Array, Array, Array]:
+        row = self.row(width)
+        channels = slice(0 if after is None else self.axis.active(after), self.axis.active(width))
+        return self.mean[row, channels], self.var[row, channels], self.scale[channels], self.bias[channels]
 
     def calibrate(self, width: widths.Width, mean: Float[Array, " C"], var: Float[Array, " C"]) -> None:
-        """Sets the statistics of the sub-network at a width."""
-        network, active = self.network(width), self.axis.active(width)
-        self.mean[...] = self.mean[...].at[network, :active].set(mean)
-        self.var[...] = self.var[...].at[network, :active].set(var)
-        self.known[...] = self.known[...].at[network].set(True)
+        """Sets the statistics of a calibrated width."""
+        row, active = self.row(width), self.axis.active(width)
+        self.mean[...] = self.mean[...].at[row, :active].set(mean.astype(self.mean.dtype))
+        self.var[...] = self.var[...].at[row, :active].set(var.astype(self.var.dtype))
+        self.known[...] = self.known[...].at[row].set(True)
 
-    def only(self, at: Sequence[widths.Width]) -> None:
-        """Forgets the statistics of all sub-networks but those at the given widths."""
-        kept = jnp.zeros_like(self.known[...]).at[jnp.array([self.network(width) for width in at])].set(True)
-        self.known[...] = self.known[...] & kept
+    def row(self, width: widths.AnyWidth) -> int:
+        """Which statistics serve a width: those of the next larger calibrated one, or of one with the same sub-network.
 
-    def network(self, width: widths.Width) -> int:
-        """The number of the sub-network that a width gives."""
-        return bisect.bisect_left(self.edges, widths.exact_width(width))
-
-    def cost(self, outputs_shape: tuple[int, ...], width: widths.Width) -> tuple[int, int]:
-        """(parameters, multiply-accumulates for one example), as for `BatchNorm`."""
-        return 2 * self.axis.active(width), 0
+        Raises:
+            TypeError: if the width is data: it must be known when the program is made.
+        """
+        if isinstance(width, widths.Drawn):
+            raise TypeError("CalibratedBatchNorm runs with its statistics at widths that are known beforehand alone")
+        return bisect.bisect_left(self.until, widths.exact_width(width))

@@ -1,6 +1,43 @@
-"""Networks."""
+"""Networks, one a file, and their registry: a new one is its file, a line below, a config and a test."""
 
-from awn_jax.models.base import AnyWidthClassifier, axes, distinct_widths
+from typing import Any
+
+from awn_jax import registry
+from awn_jax.models.base import AnyWidthClassifier, AnyWidthNetwork
 from awn_jax.models.lenet import LeNet3C1L
+from awn_jax.models.options import Options, Parts
+from awn_jax.network import axes, distinct_widths
 
-__all__ = ["AnyWidthClassifier", "LeNet3C1L", "axes", "distinct_widths"]
+MODELS: dict[str, type[AnyWidthNetwork] | str] = {"lenet_3c1l": LeNet3C1L}
+# What a benchmark takes where none is named: a network, and images that it is made for.
+DEFAULT, DEFAULT_IMAGE_SIZE = "lenet_3c1l", (28, 28, 1)
+
+
+def find(name: str) -> type[AnyWidthNetwork]:
+    """The class of a network.
+
+    Args:
+        name: of `MODELS`, or `module:Class` for one's own.
+
+    Raises:
+        ValueError: if there is none, or it is no `AnyWidthNetwork`.
+    """
+    found: Any = registry.resolve(name, MODELS, "model.name")
+    if not (isinstance(found, type) and issubclass(found, AnyWidthNetwork)):
+        raise ValueError(f"model.name must be a subclass of awn_jax.AnyWidthNetwork, got {name!r}")
+    return found
+
+
+__all__ = [
+    "DEFAULT",
+    "DEFAULT_IMAGE_SIZE",
+    "MODELS",
+    "AnyWidthClassifier",
+    "AnyWidthNetwork",
+    "LeNet3C1L",
+    "Options",
+    "Parts",
+    "axes",
+    "distinct_widths",
+    "find",
+]

@@ -1,46 +1,50 @@
-"""What an any-width classifier is: features that keep the prefix property, and a head that adds them up."""
+"""What an any-width network is: features that keep the prefix property, and a head that adds them up.
+
+Dimensions: B batch, H height, W width, P planes, h and w pixels and C channels of the features, N widths.
+"""
 
 import abc
+import dataclasses
 from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from awn_jax import widths
-from awn_jax.layers import AnyWidthHead, dropout
+from awn_jax.layers import dropout
 from awn_jax.layers.head import check_ascending
+from awn_jax.models.options import Options
+from awn_jax.network import PrefixReport, check_prefix, read
 
 
-class AnyWidthClassifier(nnx.Module):
-    """A classifier that runs at any width, and at many in one pass.
+class AnyWidthNetwork(nnx.Module):
+    """A network that runs at any width, and at many in one pass.
 
-    A subclass sets `head`, its last layer, and writes `features`: everything before it. `awn_jax.check_prefix` tells
-    whether those features keep the prefix property, on which `logits_at` rests.
+    A subclass sets `head`, its last layer, and writes `features`: everything before it.
 
     Attributes:
-        head: the last layer.
+        head: the last layer; it gives outputs at one width when called, and at many by `at_widths`.
         dropout: while training, share of the features that the head misses at full width; at width α, α times as large a
             share, because narrow networks overfit less.
+        prefix_checked: the features hold code that is none of the library's ops, and have been found to keep the prefix
+            property all the same; see `trust`.
     """
 
-    head: AnyWidthHead
+    head: Any
     dropout: float = 0.0
-
-    @property
-    def keeps_prefix(self) -> bool:
-        """Whether, by what its layers say of themselves, a narrow network is a prefix of the wide one."""
-        layers = (module for _, module in nnx.iter_modules(self) if module is not self)
-        return all(getattr(layer, "keeps_prefix", True) for layer in layers)
+    prefix_checked: bool = False
+    Options: ClassVar[type[Options]] = Options
 
     @abc.abstractmethod
-    def features(self, x: Float[Array, "B H W P"], width: widths.Width = 1) -> Float[Array, "B h w C"]:
+    def features(self, x: Float[Array, "B H W P"], width: widths.AnyWidth = 1) -> Float[Array, "B ... C"]:
         """The features in front of the head, with the channels that are active at `width`."""
 
     def __call__(
-        self, x: Float[Array, "B H W P"], width: widths.Width = 1, key: PRNGKeyArray | None = None
-    ) -> Float[Array, "B classes"]:
-        """The logits at one width: only that width's weights are used, and compiled.
+        self, x: Float[Array, "B H W P"], width: widths.AnyWidth = 1, key: PRNGKeyArray | None = None
+    ) -> Float[Array, "B ..."]:
+        """The outputs at one width: only that width's weights are used, and compiled.
 
         Args:
             x: images.
@@ -50,51 +54,88 @@ class AnyWidthClassifier(nnx.Module):
         Raises:
             ValueError: if `width` is outside (0, 1] or the images have another size than the network was made for.
         """
-        return self.head(self._thinned(self.features(x, width), width, key), width)
+        return self._answer(self.features(x, width), width, key)
 
-    def logits_at(
-        self, x: Float[Array, "B H W P"], at: Sequence[widths.Width], key: PRNGKeyArray | None = None
-    ) -> Float[Array, "N B classes"]:
-        """The logits at N ascending widths: in one pass at the widest of them, or, where the narrow networks are not prefixes
-        of the wide one, in one pass for each.
+    def outputs_at(
+        self,
+        x: Float[Array, "B H W P"],
+        at: Sequence[widths.Width],
+        key: PRNGKeyArray | None = None,
+        drawn: Sequence[widths.Drawn] = (),
+    ) -> Float[Array, "N B ..."]:
+        """The outputs at N widths: in one pass at the widest of them, or, where the narrow networks are not prefixes of the
+        wide one, in one pass for each.
 
         Args:
             x: images.
-            at: widths; static.
+            at: ascending widths, static. With `drawn`, the last must be 1.
             key: of the dropout; None for none.
+            drawn: further widths, which are data.
+
+        Returns:
+            Those at `at`, then those at `drawn`.
 
         Raises:
             ValueError: if `at` is empty or not ascending, or as for a call.
         """
         check_ascending(at)
-        if not self.keeps_prefix:
-            return jnp.stack([self(x, width, key) for width in at])
+        if not self.nests(x.shape[1:]):
+            return jnp.stack([self(x, width, key) for width in (*at, *drawn)])
         features = self.features(x, at[-1])
         if key is None or not self.dropout:
-            return self.head.at_widths(features, at)
-        # Every width misses features of its own: a product for each, small beside the convolutions.
-        active = [self.head.inputs.active(width) for width in at]
-        seen = [self._thinned(features[..., :k], width, key) for k, width in zip(active, at, strict=True)]
-        return jnp.stack([self.head(x, width) for x, width in zip(seen, at, strict=True)])
+            outputs = self.head.at_widths(features, at)
+        else:
+            # Every width misses features of its own: a product for each, small beside the convolutions.
+            active = [self.head.inputs.active(width) for width in at]
+            outputs = jnp.stack([self._answer(features[..., :k], w, key) for k, w in zip(active, at, strict=True)])
+        more = [self._answer(features, width, key)[None] for width in drawn]
+        return jnp.concatenate([outputs, *more])
 
-    def _thinned(
-        self, features: Float[Array, "B h w C"], width: widths.Width, key: PRNGKeyArray | None
-    ) -> Float[Array, "B h w C"]:
-        if key is None or not self.dropout:
-            return features
-        return dropout(key, features, self.dropout * float(width), self.head.inputs.channels)
+    def nests(self, image_size: Sequence[int]) -> bool:
+        """Whether a narrow network is known to be a prefix of the wide one."""
+        return self.prefix_checked or read(self, image_size).keeps_prefix
+
+    def obstacle(self, image_size: Sequence[int]) -> str:
+        """What keeps `nests` from being true, in words; nothing if it is true."""
+        return "" if self.prefix_checked else read(self, image_size).obstacle
+
+    def trust(self, sample: Float[Array, "B H W P"]) -> PrefixReport | None:
+        """Tries whether code that is none of the library's ops keeps the prefix property, in training and in inference, and sets
+        `prefix_checked` if so.
+
+        Args:
+            sample: a batch of real images.
+
+        Returns:
+            What was found; None if nothing had to be tried, because all ops say what they do, or nothing helps, because one
+            of them says that it does not keep it.
+        """
+        network = read(self, sample.shape[1:])
+        own = dataclasses.replace(network, nodes=tuple(node for node in network.nodes if node.op is not None))
+        if not network.foreign or not own.keeps_prefix:
+            return None
+        report = None
+        for mode in ("train", "eval"):
+            view = nnx.clone(self)
+            getattr(view, mode)()
+            report = check_prefix(view, sample)
+            if not report:
+                return report
+        self.prefix_checked = True
+        return report
+
+    def _answer(self, features: Array, width: widths.AnyWidth, key: PRNGKeyArray | None) -> Array:
+        if key is not None and self.dropout:
+            alpha = width.alpha if isinstance(width, widths.Drawn) else float(width)
+            features = dropout(key, features, self.dropout * alpha, self.head.inputs.channels)
+        return self.head(features, width)
 
 
-def axes(model: nnx.Module) -> tuple[widths.Axis, ...]:
-    """All axes that the layers of a model name, each once."""
-    found: dict[widths.Axis, None] = {}
-    for _, module in nnx.iter_modules(model):
-        for value in vars(module).values():
-            if isinstance(value, widths.Axis):
-                found[value] = None
-    return tuple(found)
+class AnyWidthClassifier(AnyWidthNetwork):
+    """An any-width network whose outputs are the logits of classes."""
 
-
-def distinct_widths(model: nnx.Module, minimum: widths.Width = 0.25) -> tuple[float, ...]:
-    """One width for each distinct sub-network of a model in [minimum, 1], see `widths.distinct_widths`."""
-    return widths.distinct_widths(axes(model), minimum)
+    def logits_at(
+        self, x: Float[Array, "B H W P"], at: Sequence[widths.Width], key: PRNGKeyArray | None = None
+    ) -> Float[Array, "N B classes"]:
+        """The logits at N ascending widths, see `outputs_at`."""
+        return self.outputs_at(x, at, key)

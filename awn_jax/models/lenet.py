@@ -1,16 +1,32 @@
 """LeNet-3C1L, the paper's small network."""
 
-from collections.abc import Callable
+import dataclasses
 from typing import Any
 
-import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from awn_jax import widths
-from awn_jax.layers import AnyWidthHead, BatchNorm, Conv, TriConv, max_pool
+from awn_jax import families, widths
+from awn_jax.layers import max_pool, relu
 from awn_jax.models.base import AnyWidthClassifier
-from kernels import Implementation
+from awn_jax.models.options import Options, Parts
+from awn_kernels import Implementation
+
+
+@dataclasses.dataclass(frozen=True)
+class LeNetOptions(Options):
+    """Those of every model, and
+
+    Attributes:
+        channels: of each layer at full width; 0 for the published 32 times the multiplier (45 for triangular networks).
+    """
+
+    channels: int = 0
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.channels < 0:
+            raise ValueError(f"channels must be 0 or more, got {self.channels}")
 
 
 class LeNet3C1L(AnyWidthClassifier):
@@ -22,14 +38,9 @@ class LeNet3C1L(AnyWidthClassifier):
     Args:
         image_size: height, width and planes of the images; at least 16 × 16.
         classes: number of classes.
-        channels: of each layer, at width 1.
-        group, core: channels born together, and width of the narrowest network, see `widths.Axis.of`.
-        fan_in: what the initial scale counts, see `layers.init.staircase_uniform`.
-        dropout: in front of the head, see `AnyWidthClassifier`.
-        dtype: of weights and activations.
-        implementation: of the convolutions, see `kernels.triangular_conv`.
-        conv: the kind of convolution: `TriConv`, or the ordinary `Conv` of the rivals.
-        norm: makes the norm of an axis: `BatchNorm`, or one of `layers.slimmable` with its widths bound.
+        options: see `LeNetOptions`; single ones can be given by name, as `channels=8`.
+        family: None for the one that the options name.
+        implementation: of the convolutions, see `awn_kernels.triangular_conv`.
         rngs: source of the initial weights (stream `params`).
 
     Raises:
@@ -38,47 +49,38 @@ class LeNet3C1L(AnyWidthClassifier):
     Source: Any-Width Networks (Vu et al., 2020).
     """
 
+    Options = LeNetOptions
+
     def __init__(
         self,
         image_size: tuple[int, int, int],
         classes: int,
+        options: LeNetOptions | None = None,
         *,
-        channels: int = 45,
-        group: int = 1,
-        core: widths.Width = 0,
-        fan_in: str = "full",
-        dropout: float = 0.0,
-        dtype: jnp.dtype | type = jnp.float32,
+        family: families.Family | None = None,
         implementation: Implementation | None = None,
-        conv: type[Conv] = TriConv,
-        norm: Callable[..., nnx.Module] = BatchNorm,
         rngs: nnx.Rngs,
+        **named: Any,
     ):
+        options = dataclasses.replace(options or LeNetOptions(), **named)
+        make = Parts(options, family=family, implementation=implementation, rngs=rngs)
         height, width, planes = image_size
-        self.image_size = (height, width, planes)
-        self.dropout = dropout
+        self.image_size, self.dropout = (height, width, planes), options.dropout
         rows, columns = ((((size - 4) // 2) - 4) // 2 for size in (height, width))
         if min(rows, columns) < 1:
             raise ValueError(f"image_size must be at least 16 × 16 pixels for LeNet3C1L, got {height} × {width}")
-        axis = widths.Axis.of(channels, group, core)
-        options: dict[str, Any] = {
-            "padding": "VALID",
-            "fan_in": fan_in,
-            "dtype": dtype,
-            "implementation": implementation,
-            "rngs": rngs,
-        }
-        self.conv1 = conv(widths.Axis.whole(planes), axis, 3, **options)
-        self.norm1 = norm(axis, dtype=dtype)
-        self.conv2 = conv(axis, axis, 3, **options)
-        self.norm2 = norm(axis, dtype=dtype)
-        self.conv3 = conv(axis, axis, 5, **options)
-        self.norm3 = norm(axis, dtype=dtype)
-        self.head = AnyWidthHead(axis, rows * columns, classes, dtype=dtype, rngs=rngs)
+        axis = make.axis(options.channels or make.channels(32))
+        self.conv1 = make.conv(widths.Axis.whole(planes), axis, 3, padding="VALID")
+        self.norm1 = make.norm(axis)
+        self.conv2 = make.conv(axis, axis, 3, padding="VALID")
+        self.norm2 = make.norm(axis)
+        self.conv3 = make.conv(axis, axis, 5, padding="VALID")
+        self.norm3 = make.norm(axis)
+        self.head = make.head(axis, rows * columns, classes)
 
-    def features(self, x: Float[Array, "B H W P"], width: widths.Width = 1) -> Float[Array, "B h w C"]:
+    def features(self, x: Float[Array, "B H W P"], width: widths.AnyWidth = 1) -> Float[Array, "B h w C"]:
         if x.shape[1:] != self.image_size:
             raise ValueError(f"LeNet3C1L was made for images of {self.image_size}, got a batch of shape {x.shape}")
-        x = nnx.relu(self.norm1(self.conv1(x, width), width))
-        x = max_pool(nnx.relu(self.norm2(self.conv2(x, width), width)))
-        return max_pool(nnx.relu(self.norm3(self.conv3(x, width), width)))
+        x = relu(self.norm1(self.conv1(x, width), width))
+        x = max_pool(relu(self.norm2(self.conv2(x, width), width)))
+        return max_pool(relu(self.norm3(self.conv3(x, width), width)))

@@ -12,14 +12,16 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 from flax import nnx
 from jax import lax
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Num, PRNGKeyArray
 
+from awn_jax import widths
+from awn_jax.tasks import Classification, Task
 from awn_jax.training.plan import WidthPlan
 
 Tree = Any
+CLASSIFICATION = Classification()
 
 
 class StepGradient(NamedTuple):
@@ -27,74 +29,69 @@ class StepGradient(NamedTuple):
 
     Attributes:
         loss: weighted sum of the losses of the step's widths.
-        narrowest, widest: the mean cross-entropy with the labels at the ends of the plan.
+        narrowest, widest: the mean loss with the targets at the ends of the plan.
         gradient: of `loss`, like the parameters.
-        stats: the batch-norm statistics after the step.
+        rest: all that is no parameter after the step: batch-norm statistics, counters of random keys.
     """
 
     loss: Float[Array, ""]
     narrowest: Float[Array, ""]
     widest: Float[Array, ""]
     gradient: Tree
-    stats: Tree
+    rest: Tree
 
 
-Objective = Callable[
-    [nnx.GraphDef, Tree, Tree, Float[Array, "B H W P"], Int[Array, " B"], WidthPlan, PRNGKeyArray], StepGradient
-]
-
-
-def cross_entropy(logits: Float[Array, "... B classes"], labels: Int[Array, " B"]) -> Float[Array, "..."]:
-    """The mean cross-entropy of a batch, for each leading index."""
-    labels = jnp.broadcast_to(labels, logits.shape[:-1])
-    return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean(-1)
-
-
-def distilled(
-    logits: Float[Array, "... B classes"], teacher: Float[Array, "B classes"], truth: Float[Array, "..."], share: float
-) -> Float[Array, "..."]:
-    """The cross-entropy with the labels, `truth`, of which a share gives way to that with a teacher's soft predictions.
-
-    The teacher learns nothing from it.
-
-    Source: Universally Slimmable Networks (Yu & Huang, 2019), in-place distillation, which has share 1.
-    """
-    if not share:
-        return truth
-    targets = jax.nn.softmax(lax.stop_gradient(teacher))
-    return (1 - share) * truth + share * optax.softmax_cross_entropy(logits, targets).mean(-1)
+Objective = Callable[..., StepGradient]
 
 
 def nested(
     graphdef: nnx.GraphDef,
     params: Tree,
-    stats: Tree,
-    images: Float[Array, "B H W P"],
-    labels: Int[Array, " B"],
+    rest: Tree,
+    images: Num[Array, "B H W P"],
+    targets: Tree,
     plan: WidthPlan,
     key: PRNGKeyArray,
+    task: Task = CLASSIFICATION,
 ) -> StepGradient:
     """All widths in one forward and one backward pass at full width.
 
-    A narrow network is a prefix of the wide one, so the head's partial sums are the logits of all widths, and the gradient
-    of a weighted sum of their losses is one backward pass. The weights of a random draw are data, not program.
+    A narrow network is a prefix of the wide one, so the head's partial sums are the outputs of all widths, and the gradient
+    of a weighted sum of their losses is one backward pass. Drawn widths are data, not program.
+
+    Args:
+        graphdef, params, rest: of the model, see `training.split`.
+        images: as the network expects them.
+        targets: of the task; for a classifier, labels [B], or shares of the classes [B, K].
+        plan: the widths.
+        key: of the draws and the dropout.
+        task: whose losses they are; `Classification(loss)` takes a loss of one's own.
 
     Raises:
-        ValueError: if the network does not keep the prefix property.
+        ValueError: if the network does not keep the prefix property, or is not known to: see `AnyWidthNetwork.trust`.
     """
+    obstacle = nnx.merge(graphdef, params, rest, copy=True).obstacle(images.shape[1:])
+    if obstacle:
+        raise ValueError(
+            f"nested training needs narrow networks that are prefixes of the wide one: {obstacle}. Use sequential training, or, "
+            "for code that is no op, model.trust(images) first"
+        )
 
     def loss(params: Tree) -> tuple[Array, tuple[Array, Tree]]:
-        model = nnx.merge(graphdef, params, stats, copy=True)
-        if not model.keeps_prefix:
-            raise ValueError("nested training needs triangular layers and one batch norm for all widths")
-        logits = model.logits_at(images, plan.widths, _dropout_key(key))
-        truth = cross_entropy(logits, labels)
-        taught = distilled(logits[:-1], logits[-1], truth[:-1], plan.distillation)
-        losses = jnp.append(taught, truth[-1])
-        return plan.weights(key).astype(losses.dtype) @ losses, (truth, nnx.state(model, nnx.BatchStat))
+        model = nnx.merge(graphdef, params, rest, copy=True)
+        drawn = [widths.Drawn(alpha) for alpha in plan.drawn(key)] if plan.draws else []
+        outputs = model.outputs_at(images, plan.widths, _dropout_key(key), drawn)
+        truth = task.losses(outputs, targets).mean(-1)
+        losses, teacher = truth, len(plan.widths) - 1
+        if plan.distillation:
+            # The widest learns from the targets alone.
+            share = jnp.full(len(truth), plan.distillation).at[teacher].set(0)
+            losses = (1 - share) * truth + share * task.taught(outputs, outputs[teacher]).mean(-1)
+        weights = jnp.asarray(plan.all_weights(), losses.dtype)
+        return weights @ losses, (truth[jnp.array([0, teacher])], not_parameters(model))
 
-    (total, (truth, stats)), gradient = jax.value_and_grad(loss, has_aux=True)(params)
-    return StepGradient(total, truth[0], truth[-1], gradient, stats)
+    (total, (ends, rest)), gradient = jax.value_and_grad(loss, has_aux=True)(params)
+    return StepGradient(total, ends[0], ends[1], gradient, rest)
 
 
 def _dropout_key(key: PRNGKeyArray) -> PRNGKeyArray:
@@ -102,66 +99,82 @@ def _dropout_key(key: PRNGKeyArray) -> PRNGKeyArray:
     return jax.random.fold_in(key, 1)
 
 
+def not_parameters(model: nnx.Module) -> Tree:
+    """All state of a model but its parameters."""
+    return nnx.split(model, nnx.Param, ...)[2]
+
+
 class _Pass(NamedTuple):
-    """What one width adds to a step; `truth` is the cross-entropy with the labels."""
+    """What one width adds to a step; `truth` is the mean loss with the targets."""
 
     loss: Array
     truth: Array
-    logits: Array
-    stats: Tree
+    outputs: Array
+    rest: Tree
     gradient: Tree
 
 
 def sequential(
     graphdef: nnx.GraphDef,
     params: Tree,
-    stats: Tree,
-    images: Float[Array, "B H W P"],
-    labels: Int[Array, " B"],
+    rest: Tree,
+    images: Num[Array, "B H W P"],
+    targets: Tree,
     plan: WidthPlan,
     key: PRNGKeyArray,
+    task: Task = CLASSIFICATION,
 ) -> StepGradient:
     """One forward and backward pass for each width, the widest first, gradients added up.
 
-    A width that is drawn at random picks one of the compiled sub-networks, so the number of programs is bounded. The
-    statistics of a network that keeps the prefix property follow the widest pass, which holds those of all the others; those
-    of another network are moved by one pass after the other.
+    A width that is drawn at random is data to one of a few programs, each for widths up to some size. The statistics of a
+    network that keeps the prefix property follow the widest pass, which holds those of all the others; those of another network
+    are moved by one pass after the other. Arguments are those of `nested`.
 
     Source: Any-Width Networks (Vu et al., 2020), Algorithm 1; Slimmable Neural Networks (Yu et al., 2019).
     """
-    widest = plan.widths[-1]
 
-    def one_pass(width: float, weight: Array | float, stats: Tree, teacher: Array | None) -> _Pass:
+    def one_pass(width: widths.AnyWidth, weight: float, rest: Tree, teacher: Array | None) -> _Pass:
         def loss(params: Tree) -> tuple[Array, tuple[Array, Array, Tree]]:
-            model = nnx.merge(graphdef, params, stats, copy=True)
-            logits = model(images, width, _dropout_key(key))
-            truth = cross_entropy(logits, labels)
-            # The widest learns from the labels alone, also where it is drawn.
-            value = (
-                truth if teacher is None or width == widest else distilled(logits, teacher, truth, plan.distillation)
-            )
-            return jnp.asarray(weight, value.dtype) * value, (truth, logits, nnx.state(model, nnx.BatchStat))
+            model = nnx.merge(graphdef, params, rest, copy=True)
+            outputs = model(images, width, _dropout_key(key))
+            truth = task.losses(outputs[None], targets).mean()
+            value = truth
+            # The widest learns from the targets alone, also where it is drawn.
+            if teacher is not None and plan.distillation:
+                taught = task.taught(outputs[None], teacher).mean()
+                value = (1 - plan.distillation) * truth + plan.distillation * taught
+            return jnp.asarray(weight, value.dtype) * value, (truth, outputs, not_parameters(model))
 
-        (value, (truth, logits, moved)), gradient = jax.value_and_grad(loss, has_aux=True)(params)
-        return _Pass(value, truth, logits, moved, gradient)
+        (value, (truth, outputs, moved)), gradient = jax.value_and_grad(loss, has_aux=True)(params)
+        return _Pass(value, truth, outputs, moved, gradient)
 
-    keeps_prefix = nnx.merge(graphdef, params, stats, copy=True).keeps_prefix
-    weights = {width: weight for width, weight in zip(plan.widths, plan.base, strict=True) if weight}
-    first = one_pass(widest, weights[widest], stats, None)
-    passes = [first]
-    stats = first.stats
-    for width in sorted(weights.keys() - {widest}, reverse=True):
-        passes.append(one_pass(width, weights[width], stats, first.logits))
-        stats = first.stats if keeps_prefix else passes[-1].stats
+    nests = nnx.merge(graphdef, params, rest, copy=True).nests(images.shape[1:])
+    *narrower, widest = zip(plan.widths, plan.weights, strict=True)
+    passes = [one_pass(*widest, rest, None)]
+    first = passes[0]
+
+    def before() -> Tree:
+        # Of networks that nest, every pass begins with what the first one began with, random keys included.
+        return rest if nests else passes[-1].rest
+
+    for width, weight in reversed(narrower):
+        passes.append(one_pass(width, weight, before(), first.outputs))
     narrowest = passes[-1]
     if plan.draws:
-        programs = [functools.partial(one_pass, width, plan.draw_weight) for width in plan.widths]
-        for index in plan.drawn(key):
-            passes.append(lax.switch(index, programs, stats, first.logits))
-            stats = first.stats if keeps_prefix else passes[-1].stats
+        programs = [
+            functools.partial(_drawn_pass, one_pass, size, plan.draw_weight, first.outputs) for size in plan.sizes
+        ]
+        for alpha in plan.drawn(key):
+            passes.append(lax.switch(plan.size(alpha), programs, alpha, before()))
     total = functools.reduce(jnp.add, [one.loss for one in passes])
     gradient = functools.reduce(functools.partial(jax.tree.map, jnp.add), [one.gradient for one in passes])
-    return StepGradient(total, narrowest.truth, first.truth, gradient, stats)
+    return StepGradient(total, narrowest.truth, first.truth, gradient, first.rest if nests else passes[-1].rest)
+
+
+def _drawn_pass(
+    one_pass: Callable[..., _Pass], size: float, weight: float, teacher: Array, alpha: Array, rest: Tree
+) -> _Pass:
+    return one_pass(widths.Drawn(alpha, size), weight, rest, teacher)
 
 
 OBJECTIVES: dict[str, Objective] = {"nested": nested, "sequential": sequential}

@@ -1,50 +1,59 @@
-"""Which widths a training step learns from, and with what weight."""
+"""Which widths a training step learns from, and with what weight.
+
+Dimensions: N widths.
+"""
 
 import dataclasses
 from collections.abc import Sequence
-from fractions import Fraction
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from awn_jax import widths
 
+# How many sizes a drawn width's channels are cut to, where it has a pass of its own: more of them compute less that is
+# thrown away, and take longer to compile.
+SIZES = 8
+
 
 @dataclasses.dataclass(frozen=True)
 class WidthPlan:
-    """The widths of a step. All that could be drawn are known when the step is compiled, so no draw compiles anew.
+    """The widths of a step.
 
     Attributes:
-        widths: ascending; every width that a step may learn from, one for each sub-network.
-        base: the weight that the loss of each has in every step; 0 where only a draw gives it one.
-        draws: how many more are drawn in each step, uniformly from [narrowest, 1].
+        widths: ascending; those that every step learns from.
+        weights: of the loss of each.
+        draws: how many more are drawn in each step, uniformly from [narrowest, 1]; they are data, not program.
         draw_weight: of the loss of each that is drawn.
-        edges: where, on the way from the narrowest width to 1, one sub-network gives way to the next; needed for draws.
+        sizes: widths up to which programs for one drawn width are made, ascending to 1.
         distillation: share of the loss of every width but the widest that is taken with the widest's soft predictions.
     """
 
     widths: tuple[float, ...]
-    base: tuple[float, ...]
+    weights: tuple[float, ...]
     draws: int = 0
     draw_weight: float = 0.0
-    edges: tuple[Fraction, ...] = ()
+    sizes: tuple[float, ...] = ()
     distillation: float = 0.0
 
     @property
     def passes(self) -> int:
         """How many widths a step learns from, repeated ones counted."""
-        return sum(weight > 0 for weight in self.base) + self.draws
+        return len(self.widths) + self.draws
 
-    def drawn(self, key: PRNGKeyArray) -> Int[Array, " draws"]:
-        """Positions in `widths` of the drawn sub-networks, one uniform width each."""
-        samples = jax.random.uniform(key, (self.draws,), minval=self.widths[0], maxval=1.0)
-        return jnp.searchsorted(jnp.array([float(edge) for edge in self.edges]), samples)
+    def drawn(self, key: PRNGKeyArray) -> Float[Array, " draws"]:
+        """The widths that a step draws."""
+        return jax.random.uniform(key, (self.draws,), minval=self.widths[0], maxval=1.0)
 
-    def weights(self, key: PRNGKeyArray) -> Float[Array, " N"]:
-        """The weight of each of `widths` in one step."""
-        base = jnp.array(self.base)
-        return base.at[self.drawn(key)].add(self.draw_weight) if self.draws else base
+    def size(self, alpha: Float[Array, "*n"]) -> Int[Array, "*n"]:
+        """Position in `sizes` of the program for a drawn width."""
+        return jnp.searchsorted(jnp.array(self.sizes), alpha)
+
+    def all_weights(self) -> Float[np.ndarray, " N"]:
+        """The weight of each width, those that are drawn last."""
+        return np.array([*self.weights, *[self.draw_weight] * self.draws])
 
 
 def fixed(
@@ -67,10 +76,10 @@ def fixed(
         raise ValueError(f"fixed widths must be different and not none, got {tuple(at)}")
     count = len(exact)
     total = count if total is None else total
-    base = [total * (1 - 2 * ends) / count] * count
+    weights = [total * (1 - 2 * ends) / count] * count
     for end in (0, -1):
-        base[end] += total * ends
-    return WidthPlan(tuple(float(width) for width in exact), tuple(base), distillation=distillation)
+        weights[end] += total * ends
+    return WidthPlan(tuple(float(width) for width in exact), tuple(weights), distillation=distillation)
 
 
 def every(
@@ -81,7 +90,16 @@ def every(
     ends: float = 0.0,
     distillation: float = 0.0,
 ) -> WidthPlan:
-    """Every distinct sub-network in [minimum, 1] in every step; see `fixed`."""
+    """Every distinct sub-network in [minimum, 1] in every step.
+
+    Args:
+        axes: those of all layers of the network.
+        minimum: α_min.
+        total, ends, distillation: see `fixed`.
+
+    Raises:
+        ValueError: if `minimum` is outside (0, 1].
+    """
     return fixed(widths.distinct_widths(axes, minimum), total=total, ends=ends, distillation=distillation)
 
 
@@ -95,6 +113,12 @@ def random(
 ) -> WidthPlan:
     """The narrowest width, the widest and `passes − 2` uniform draws in every step, all with the same weight.
 
+    Args:
+        axes: those of all layers of the network.
+        minimum: α_min.
+        passes: how many widths a step learns from.
+        total, distillation: see `fixed`.
+
     Raises:
         ValueError: if `passes` is below 2, or there is only one sub-network.
 
@@ -102,9 +126,9 @@ def random(
     """
     if passes < 2:
         raise ValueError(f"passes must be at least 2, the narrowest and the widest, got {passes}")
-    at = widths.distinct_widths(axes, minimum)
-    if len(at) < 2:
+    if not widths.cuts(axes, minimum):
         raise ValueError(f"minimum must leave two sub-networks to draw from, got {minimum}: there is only full width")
     weight = 1.0 if total is None else total / passes
-    base = (weight, *(0.0,) * (len(at) - 2), weight)
-    return WidthPlan(at, base, passes - 2, weight, widths.cuts(axes, minimum), distillation)
+    low = float(minimum)
+    sizes = tuple(float(size) for size in np.linspace(low, 1, SIZES + 1).round(9)[1:])
+    return WidthPlan((low, 1.0), (weight, weight), passes - 2, weight, sizes, distillation)

@@ -11,9 +11,10 @@ from flax import nnx, struct
 from jax import lax
 from jaxtyping import Array
 
-from awn_jax import platform
+from awn_jax import hardware
 from awn_jax.data import Feed, Preparation
-from awn_jax.training.objectives import Objective
+from awn_jax.tasks import Task
+from awn_jax.training.objectives import CLASSIFICATION, Objective
 from awn_jax.training.plan import WidthPlan
 
 Metrics = dict[str, Array]
@@ -30,7 +31,7 @@ class TrainState:
     Attributes:
         step: steps done, which is also the position in the data.
         params: the model's parameters.
-        stats: its batch-norm statistics.
+        rest: all else that it holds: batch-norm statistics, counters of random keys.
         opt_state: the optimiser's.
         key: random key of the run; every step folds its number into it.
     """
@@ -38,26 +39,26 @@ class TrainState:
     # Any, because jax.tree.map also builds states of shapes, shardings and the like, to restore into.
     step: Any
     params: Any
-    stats: Any
+    rest: Any
     opt_state: Any
     key: Any
 
 
 def split(model: nnx.Module) -> tuple[nnx.GraphDef, Any, Any]:
-    """(graph definition, parameters, batch-norm statistics) of a model; `nnx.merge` puts them together again."""
-    parts: Any = nnx.split(model, nnx.Param, nnx.BatchStat)
+    """(graph definition, parameters, all else that it holds) of a model; `nnx.merge` puts them together again."""
+    parts: Any = nnx.split(model, nnx.Param, ...)
     return parts
 
 
 def merge(model: nnx.Module, state: "TrainState") -> Any:
-    """A model like the given one with the parameters and statistics of a state."""
-    return nnx.merge(nnx.graphdef(model), state.params, state.stats, copy=True)
+    """A model like the given one with the parameters and all else of a state."""
+    return nnx.merge(nnx.graphdef(model), state.params, state.rest, copy=True)
 
 
 def init_state(model: nnx.Module, optimizer: optax.GradientTransformation, seed: int) -> TrainState:
     """The state before the first step."""
-    _, params, stats = split(model)
-    return TrainState(jnp.zeros((), jnp.int32), params, stats, optimizer.init(params), jax.random.key(seed))
+    _, params, rest = split(model)
+    return TrainState(jnp.zeros((), jnp.int32), params, rest, optimizer.init(params), jax.random.key(seed))
 
 
 def make_train_steps(
@@ -67,6 +68,7 @@ def make_train_steps(
     plan: WidthPlan,
     preparation: Preparation,
     feed: Feed,
+    task: Task = CLASSIFICATION,
 ) -> Callable[[TrainState, Any, Any], tuple[TrainState, Metrics]]:
     """Compiles the function that does a run of steps in one dispatch.
 
@@ -80,6 +82,7 @@ def make_train_steps(
         plan: the widths that a step learns from.
         preparation: normalisation and augmentation.
         feed: the batches.
+        task: whose losses they are.
 
     Returns:
         `(state, feed.constants, feed.steps(…)) -> (state, metrics)`; each metric has one value for each step. The state
@@ -90,9 +93,9 @@ def make_train_steps(
 
     def one_step(constants: Any, state: TrainState, row: Any) -> tuple[TrainState, Metrics]:
         width_key, image_key = jax.random.split(jax.random.fold_in(state.key, state.step))
-        images, labels = feed.batch(constants, row)
+        images, targets = feed.batch(constants, row)
         images = preparation.for_training(image_key, images)
-        learnt = objective(graphdef, state.params, state.stats, images, labels, plan, width_key)
+        learnt = objective(graphdef, state.params, state.rest, images, targets, plan, width_key, task)
         updates, opt_state = optimizer.update(learnt.gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         metrics = {
@@ -101,11 +104,11 @@ def make_train_steps(
             "loss_widest": learnt.widest,
             "finite": jnp.isfinite(learnt.loss) & jnp.isfinite(optax.tree.norm(params)),
         }
-        return TrainState(state.step + 1, params, learnt.stats, opt_state, state.key), metrics
+        return TrainState(state.step + 1, params, learnt.rest, opt_state, state.key), metrics
 
     def many_steps(state: TrainState, constants: Any, rows: Any) -> tuple[TrainState, Metrics]:
         step = functools.partial(one_step, constants)
-        if platform.runs_loops_well():
+        if hardware.runs_loops_well():
             return lax.scan(step, state, rows)
         metrics = []
         for index in range(len(jax.tree.leaves(rows)[0])):
@@ -113,4 +116,4 @@ def make_train_steps(
             metrics.append(values)
         return state, jax.tree.map(lambda *values: jnp.stack(values), *metrics)
 
-    return jax.jit(many_steps, donate_argnums=0, compiler_options=platform.compiler_options())
+    return jax.jit(many_steps, donate_argnums=0, compiler_options=hardware.compiler_options())

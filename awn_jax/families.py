@@ -1,0 +1,72 @@
+"""The families of networks that are compared: which convolution, dense layer and norm each is made of.
+
+Every model takes any family. Sources: Any-Width Networks (Vu et al., 2020) for `triangular`, and for `shared_bn`, its control;
+Slimmable Neural Networks (Yu et al., 2019) for `s_net`; Universally Slimmable Networks (Yu & Huang, 2019) for `us_net`.
+"""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Callable, Sequence
+
+from awn_jax import widths
+from awn_jax.layers import (
+    BatchNorm,
+    CalibratedBatchNorm,
+    Conv,
+    Dense,
+    Norm,
+    SwitchableBatchNorm,
+    TriConv,
+    TriDense,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Family:
+    """What the layers of a network are.
+
+    Attributes:
+        name: one of `NAMES`.
+        conv: the kind of convolution.
+        dense: the kind of hidden dense layer.
+        norm: makes the norm of an axis.
+        multiplier: of the published numbers of channels.
+    """
+
+    name: str = "triangular"
+    conv: type[Conv] = TriConv
+    dense: type[Dense] = TriDense
+    norm: Callable[..., Norm] = BatchNorm
+    # Triangular layers hold half the weights of ordinary ones, so networks of equal size are √2 wider.
+    multiplier: float = math.sqrt(2)
+
+
+TRIANGULAR = Family()
+NAMES = ("triangular", "s_net", "us_net", "shared_bn", "single")
+# Whose narrow networks are prefixes of the wide one, so that one pass trains and scores all widths.
+NESTED = ("triangular",)
+
+
+def make(name: str, *, fixed: Sequence[widths.Width] = (1,), until: Sequence[widths.Width] = (1,)) -> Family:
+    """A family by name.
+
+    Args:
+        name: one of `NAMES`; `single` is an ordinary network, to be used at full width alone.
+        fixed: of `s_net`, the widths that have a private batch norm.
+        until: of `us_net`, see `CalibratedBatchNorm`.
+
+    Raises:
+        ValueError: if there is no such family.
+    """
+    ordinary = functools.partial(Family, name, Conv, Dense, multiplier=1.0)
+    match name:
+        case "triangular":
+            return TRIANGULAR
+        case "s_net":
+            return ordinary(norm=functools.partial(SwitchableBatchNorm, at=tuple(fixed)))
+        case "us_net":
+            return ordinary(norm=functools.partial(CalibratedBatchNorm, until=tuple(until)))
+        case "shared_bn" | "single":
+            return ordinary(norm=BatchNorm)
+    raise ValueError(f"family must be one of {', '.join(NAMES)}, got {name!r}")

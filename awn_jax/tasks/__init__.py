@@ -1,0 +1,30 @@
+"""What networks are for, one task a file; nothing outside of this folder knows what an output means."""
+
+from typing import Any
+
+from awn_jax import registry
+from awn_jax.tasks.classify import LOSSES, Classification, cross_entropy
+from awn_jax.tasks.task import Metric, Task
+
+TASKS: dict[str, type[Task]] = {Classification.name: Classification}
+
+
+def make(name: str = Classification.name, loss: str = "cross_entropy") -> Task:
+    """A task by name.
+
+    Args:
+        name: of `TASKS`, or `module:Class` for one's own, made without arguments.
+        loss: of `LOSSES`, or `module:function` for one's own; for `classify`.
+
+    Raises:
+        ValueError: if there is none of that name.
+    """
+    kind: Any = registry.resolve(name, TASKS, "task")
+    if not (isinstance(kind, type) and issubclass(kind, Task)):
+        raise ValueError(f"task must be a subclass of awn_jax.tasks.Task, got {name!r}")
+    if kind is Classification:
+        return Classification(registry.resolve(loss, LOSSES, "train.loss"))
+    return kind()
+
+
+__all__ = ["LOSSES", "TASKS", "Classification", "Metric", "Task", "cross_entropy", "make"]

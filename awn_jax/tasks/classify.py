@@ -1,0 +1,84 @@
+"""One class for each image.
+
+Dimensions: N widths, B examples of a batch, K classes.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import lax
+from jaxtyping import Array, Bool, Float, Num
+
+from awn_jax.tasks.task import Metric, Task
+
+Loss = Callable[[Float[Array, "N B K"], Num[Array, "B ..."]], Float[Array, "N B"]]
+Totals = dict[str, Float[Array, "..."]]
+
+
+def cross_entropy(logits: Float[Array, "N B K"], labels: Num[Array, "B ..."]) -> Float[Array, "N B"]:
+    """The cross-entropy of every example.
+
+    Args:
+        logits: at N widths.
+        labels: whole numbers [B], or shares of the classes [B, K]: smoothed, mixed or soft labels.
+    """
+    if labels.ndim == 2:
+        return optax.softmax_cross_entropy(logits, jnp.broadcast_to(labels, logits.shape))
+    return optax.softmax_cross_entropy_with_integer_labels(logits, jnp.broadcast_to(labels, logits.shape[:-1]))
+
+
+# What a config may ask for besides `module:function`.
+LOSSES: dict[str, Loss | str] = {"cross_entropy": cross_entropy}
+
+
+class Classification(Task):
+    """Labels are whole numbers; the outputs of a network are logits.
+
+    Args:
+        loss: of logits and labels; what is reported as the loss of a test is the cross-entropy, whatever is trained with.
+    """
+
+    name: ClassVar[str] = "classify"
+    metrics: ClassVar[Mapping[str, Metric]] = {"top1": Metric("top-1 %", 100, 2), "loss": Metric("loss", 1, 4)}
+
+    def __init__(self, loss: Loss = cross_entropy):
+        self.loss = loss
+
+    def losses(self, outputs: Float[Array, "N B K"], targets: Num[Array, "B ..."]) -> Float[Array, "N B"]:
+        return self.loss(outputs, targets)
+
+    def taught(self, outputs: Float[Array, "N B K"], teacher: Float[Array, "B K"]) -> Float[Array, "N B"]:
+        """The cross-entropy with a teacher's soft predictions.
+
+        Source: Universally Slimmable Networks (Yu & Huang, 2019), in-place distillation.
+        """
+        return cross_entropy(outputs, jax.nn.softmax(lax.stop_gradient(teacher)))
+
+    def start(self, count: int) -> Totals:
+        return {"top1": jnp.zeros(count), "loss": jnp.zeros(count), "images": jnp.zeros(())}
+
+    def update(
+        self, totals: Totals, outputs: Float[Array, "N B K"], targets: Num[Array, " B"], counted: Bool[Array, " B"]
+    ) -> Totals:
+        right = (outputs.argmax(-1) == targets) & counted
+        losses = jnp.where(counted, cross_entropy(outputs, targets), 0)
+        return {
+            "top1": totals["top1"] + right.sum(-1),
+            "loss": totals["loss"] + losses.sum(-1),
+            "images": totals["images"] + counted.sum(),
+        }
+
+    def finish(self, totals: Totals) -> dict[str, Float[np.ndarray, " N"]]:
+        images = float(totals["images"])
+        return {name: np.asarray(totals[name], np.float64) / images for name in self.metrics}
+
+    def quality(self, outputs: Float[np.ndarray, "N images K"], targets: np.ndarray) -> Float[np.ndarray, "N images"]:
+        return (outputs.argmax(-1) == targets).astype(np.float64)
+
+    def confidence(self, outputs: Float[np.ndarray, "*N K"]) -> Float[np.ndarray, "*N"]:
+        """The largest softmax probability."""
+        return 1 / np.exp(outputs - outputs.max(-1, keepdims=True)).sum(-1)
