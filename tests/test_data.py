@@ -1,13 +1,26 @@
 """Where images come from, in which order, and what is done to them."""
 
+import hashlib
+import io
+import pwd
+import warnings
+import zipfile
+
+import hypothesis
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays_of
 
 from awn_jax import config as configs
 from awn_jax import data, experiment
-from awn_jax.data import augment, feed
+from awn_jax.data import augment, checks, feed, sources, summary
+from awn_jax.data.sources import npz
+from awn_jax.data.sources.found import Found
+
+PATIENT = hypothesis.settings(deadline=None, max_examples=60)
 
 
 def test_digits_are_real_labelled_and_split(digits):
@@ -18,6 +31,13 @@ def test_digits_are_real_labelled_and_split(digits):
     assert sum(image.tobytes() in seen for image in test.images) == 0
     assert digits.images.max() == 255
     assert set(test.labels) == set(range(10))
+    assert digits.class_names == tuple("0123456789")
+    assert digits.image_size == (28, 28, 1)
+
+
+def test_digits_have_two_splits():
+    with pytest.raises(data.DataError, match="split of digits must be 'train' or 'test', got 'valid'"):
+        data.load("digits", "valid")
 
 
 def test_tfds_set_that_is_not_prepared_says_so_at_once(tmp_path):
@@ -30,57 +50,158 @@ def test_unknown_set_is_named():
         data.load("fashionmnits", "train")
 
 
-def test_prepared_tfds_set_is_read(tmp_path, digits, monkeypatch):
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory, digits):
+    """A folder with MNIST as TFDS prepares it, but of 30 digits to train and 5 to test, which have no labels (−1)."""
     tfds = pytest.importorskip("tensorflow_datasets")
     image = pytest.importorskip("PIL.Image")
 
-    def examples(count):
-        for i in range(count):
-            yield i, {"image": image.fromarray(digits.images[i].squeeze()), "label": int(digits.labels[i])}
+    def examples(first, count, labelled):
+        for i in range(first, first + count):
+            label = int(digits.labels[i]) if labelled else -1
+            yield i, {"image": image.fromarray(digits.images[i].squeeze()), "label": label}
 
-    # The builder's own preparation, but for where the images come from.
-    splits = lambda self, dl_manager: {"train": examples(30), "test": examples(5)}  # noqa: E731
-    monkeypatch.setattr(type(tfds.builder("mnist", data_dir=tmp_path)), "_split_generators", splits)
-    tfds.builder("mnist", data_dir=tmp_path, file_format="array_record").download_and_prepare()
-    read = data.load("mnist", "train", data_dir=str(tmp_path))
+    folder = tmp_path_factory.mktemp("tfds")
+    splits = lambda self, dl_manager: {"train": examples(0, 30, True), "test": examples(30, 5, False)}  # noqa: E731
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(tfds.builder("mnist", data_dir=folder)), "_split_generators", splits)
+        tfds.builder("mnist", data_dir=folder, file_format="array_record").download_and_prepare()
+    return folder
+
+
+def test_prepared_tfds_set_is_read(prepared, digits):
+    read = data.load("mnist", "train", data_dir=str(prepared))
     assert read.images.shape == (30, 28, 28, 1)
-    assert read.classes == 10
-    assert sorted(image.tobytes() for image in read.images) == sorted(i.tobytes() for i in digits.images[:30])
-    assert len(data.load("mnist", "train[:10]", data_dir=str(tmp_path))) == 10
+    assert (read.classes, read.class_names) == (10, tuple("0123456789"))
+    pairs = lambda found: sorted((i.tobytes(), int(k)) for i, k in zip(found.images, found.labels, strict=True))  # noqa: E731
+    assert pairs(read) == pairs(digits.take(30))
+    assert len(data.load("mnist:3.0.1", "train[:10]", data_dir=str(prepared))) == 10
     with pytest.raises(data.DataError, match=r"split of mnist must be one of \['test', 'train'\].*'valid'"):
-        data.load("mnist", "valid", data_dir=str(tmp_path))
+        data.load("mnist", "valid", data_dir=str(prepared))
 
 
-IMAGES, LABELS = np.zeros((6, 8, 8, 3), np.uint8), np.arange(6)
+def test_tfds_images_without_labels_are_refused(prepared):
+    with pytest.raises(data.DataError, match="labels of mnist test must be 0 or more, got -1"):
+        data.load("mnist", "test", data_dir=str(prepared))
+
+
+IMAGES, LABELS = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), np.uint8), np.arange(6)
+UNLIKE_IMAGES = [
+    (IMAGES[:0], "must hold at least one image"),
+    (IMAGES[:, :0], "must hold at least one image and pixel"),
+    (IMAGES[0, 0], r"must have shape \(N, H, W\) or \(N, H, W, planes\)"),
+    (IMAGES.astype(np.int64), "must be of type uint8 or float, got int64: make it uint8"),
+    (IMAGES.astype(np.uint16), "must be of type uint8 or float, got uint16: make it uint8"),
+    (IMAGES > 0, "must be of type uint8 or float, got bool: multiply by 255"),
+    (np.full((6, 8, 8), np.nan), "must be finite"),
+    (np.full((6, 8, 8), -np.inf, np.float32), "must be finite"),
+    (np.full((6, 8, 8), -1e300), r"must be numbers that float32 can hold, got 1e\+300"),
+    # Below the largest float32 by less than rounding moves it: infinite only after the cast.
+    (np.full((6, 8, 8), 3.4028235677973366e38), "must be numbers that float32 can hold"),
+]
+UNLIKE_LABELS = [
+    (LABELS[:5], "must hold one label for each of 6 images"),
+    (LABELS[None], "must hold one label for each of 6 images"),
+    (np.eye(6, dtype=int), r"must hold one label .* got shape \(6, 6\): if it is one-hot, take its argmax"),
+    (LABELS / 2, "must be whole numbers, got type float64"),
+    (LABELS > 2, "must be whole numbers, got type bool"),
+    (LABELS - 1, "must be 0 or more, got -1"),
+    # Cast to int32 these would be −2147483643, 0, 5 and a hundred million classes.
+    (LABELS + 2**31, "must be below 100000, .* got 2147483653"),
+    (np.full(6, 2**40), "must be below 100000, .* got 1099511627776"),
+    (np.full(6, 2**63 + 5, np.uint64), "must be below 100000, .* got 9223372036854775813"),
+    (np.full(6, 10**8), "must be below 100000, .* got 100000000"),
+]
+UNLIKE = [(images, LABELS, message) for images, message in UNLIKE_IMAGES]
+UNLIKE += [(IMAGES, labels, message) for labels, message in UNLIKE_LABELS]
+
+
+@pytest.mark.parametrize(("images", "labels", "message"), UNLIKE)
+def test_no_source_can_give_what_is_not_labelled_images(tmp_path, monkeypatch, images, labels, message):
+    np.savez(tmp_path / "mine.npz", x_train=images, y_train=labels)
+    with pytest.raises(data.DataError, match=message) as from_file:
+        data.load(f"npz:{tmp_path / 'mine.npz'}", "train")
+    assert "\n" not in str(from_file.value)
+    monkeypatch.setitem(sources.SOURCES, "mine", lambda location, split, data_dir: Found(images, labels, ("x", "y")))
+    with pytest.raises(data.DataError, match=f"^[xy] {message}"):
+        data.load("mine", "train")
+
+
+@PATIENT
+@hypothesis.given(
+    arrays_of.arrays(arrays_of.integer_dtypes() | arrays_of.unsigned_integer_dtypes(), st.sampled_from([(3,), (3, 1)]))
+)
+def test_labels_that_pass_are_not_changed_by_the_cast(labels):
+    try:
+        cast = checks.cast_labels(labels, 3, None, "labels")
+    except data.DataError:
+        assert labels.min() < 0 or labels.max() >= data.MAX_CLASSES
+    else:
+        assert cast.shape == (3,)
+        assert cast.tolist() == labels.reshape(-1).tolist()
+
+
+@PATIENT
+@hypothesis.given(arrays_of.arrays(arrays_of.floating_dtypes(), (2, 2, 1)))
+def test_floats_that_pass_are_finite_and_only_rounded(images):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", data.DataWarning)
+        try:
+            cast = checks.cast_images(images, "images")
+        except data.DataError:
+            with np.errstate(over="ignore"):
+                assert not np.isfinite(images.astype(np.float32)).all()
+        else:
+            assert cast.shape == (2, 2, 1, 1)
+            np.testing.assert_allclose(cast[..., 0], images.astype(np.float64), rtol=1e-7, atol=1e-45)
 
 
 @pytest.mark.parametrize(
-    ("arrays", "message"),
+    ("images", "labels", "message"),
     [
-        ({"x_train": IMAGES}, "must hold arrays x_train and y_train"),
-        ({"x_train": IMAGES[:0], "y_train": LABELS[:0]}, "must hold at least one image"),
-        ({"x_train": IMAGES[0, 0], "y_train": LABELS}, r"must have shape \(N, H, W\) or \(N, H, W, planes\)"),
-        ({"x_train": IMAGES.astype(np.int64), "y_train": LABELS}, "must be of type uint8 or float, got int64"),
-        ({"x_train": np.full((6, 8, 8), np.nan), "y_train": LABELS}, "must be finite"),
-        ({"x_train": IMAGES, "y_train": LABELS[:5]}, "one label for each of 6 images"),
-        ({"x_train": IMAGES, "y_train": LABELS - 1}, "must be 0 or more, got -1"),
-        ({"x_train": IMAGES, "y_train": LABELS / 2}, "must be whole numbers, got type float64"),
+        (IMAGES.astype(np.float64), LABELS, "x reaches 255: floats are taken as they are, white being 1"),
+        (IMAGES, 1 + LABELS, "y begins at 1, class 0 has no image"),
     ],
 )
-def test_arrays_that_are_not_labelled_images_are_refused(tmp_path, arrays, message):
-    path = tmp_path / "mine.npz"
-    np.savez(path, **arrays)
-    with pytest.raises(data.DataError, match=message):
-        data.load(f"npz:{path}", "train")
+def test_what_is_likely_not_meant_is_said_in_one_line(monkeypatch, capsys, images, labels, message):
+    monkeypatch.setitem(sources.SOURCES, "mine", lambda location, split, data_dir: Found(images, labels, ("x", "y")))
+    with pytest.warns(data.DataWarning, match=message) as said:
+        data.load("mine", "train")
+    shown = warnings.formatwarning(said[0].message, said[0].category, said[0].filename, said[0].lineno)
+    assert shown.count("\n") == 1
 
 
 def test_own_arrays(tmp_path):
     path = tmp_path / "mine.npz"
-    np.savez(path, x_train=IMAGES[..., 0], y_train=LABELS[::-1], x_test=IMAGES[:1, :, :, 0], y_test=[7])
+    # Labels in a column, as Keras gives those of CIFAR. The test images show one class only.
+    np.savez(path, x_train=IMAGES[..., 0], y_train=LABELS[::-1, None], x_test=IMAGES[:1, :, :, 0], y_test=[7], y_of=1.5)
     read = data.load(f"npz:{path}", "train")
-    assert read.images.shape == (6, 8, 8, 1)
-    assert read.classes == 8
+    np.testing.assert_array_equal(read.images, IMAGES[..., :1])
     np.testing.assert_array_equal(read.labels, LABELS[::-1])
+    assert (read.classes, read.class_names) == (8, ())
+    assert data.load(f"npz:{path}", "test").classes == 8
+
+
+@pytest.mark.parametrize("kind", ["U", "S"])
+def test_own_arrays_may_name_their_classes(tmp_path, kind):
+    path = tmp_path / "mine.npz"
+    names = [f"kind {i}" for i in range(7)]
+    np.savez(path, x_train=IMAGES, y_train=LABELS, class_names=np.array(names, kind))
+    read = data.load(f"npz:{path}", "train")
+    assert (read.classes, read.class_names) == (7, tuple(names))
+    np.savez(path, x_train=IMAGES, y_train=LABELS, class_names=np.array(names[:4], kind))
+    with pytest.raises(data.DataError, match="y_train must be below 4, the number of classes, got 5"):
+        data.load(f"npz:{path}", "train")
+    np.savez(path, x_train=IMAGES, y_train=LABELS, class_names=np.arange(6))
+    with pytest.raises(data.DataError, match=r"class_names must be up to 100000 texts in a row, got shape \(6,\)"):
+        data.load(f"npz:{path}", "train")
+
+
+def test_labels_of_all_splits_are_checked(tmp_path):
+    path = tmp_path / "mine.npz"
+    np.savez(path, x_train=IMAGES, y_train=LABELS, x_test=IMAGES, y_test=LABELS + 2**31)
+    with pytest.raises(data.DataError, match=r"mine.npz: y_test must be below 100000"):
+        data.load(f"npz:{path}", "train")
 
 
 def test_training_and_test_images_must_be_of_one_size(tmp_path):
@@ -95,19 +216,185 @@ def test_training_and_test_images_must_be_of_one_size(tmp_path):
         experiment.load_both(config)
 
 
+def write_claim(path, shape, content=b""):
+    """An .npz file in which `x_train` claims a shape, whatever it holds."""
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("x_train.npy", header.getvalue() + content)
+        archive.writestr("y_train.npy", npy_of(LABELS))
+
+
+def npy_of(array):
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("shape", [(7 << 59, 1, 1), (2**40, 2**40, 2**40), (6, 8, 9), (6, 8, 7), (-6, -8, 8)])
+def test_array_that_is_not_as_large_as_it_claims_is_refused(tmp_path, shape):
+    write_claim(tmp_path / "mine.npz", shape, bytes(6 * 8 * 8))
+    with pytest.raises(data.DataError, match=r"x_train claims shape .*, which its file cannot hold"):
+        data.load(f"npz:{tmp_path / 'mine.npz'}", "train")
+
+
+def test_what_does_not_fit_in_memory_is_refused_unread(tmp_path, monkeypatch):
+    np.savez_compressed(tmp_path / "mine.npz", x_train=IMAGES, y_train=LABELS)
+    monkeypatch.setattr(npz, "_memory", lambda: IMAGES.nbytes - 1)
+    monkeypatch.setattr(np.lib.format, "read_array", lambda *_, **__: pytest.fail("read"))
+    with pytest.raises(data.DataError, match="x_train must fit in 1,151 bytes of memory, got 1,152 bytes"):
+        data.load(f"npz:{tmp_path / 'mine.npz'}", "train")
+
+
+def test_memory_that_runs_out_is_one_line(monkeypatch):
+    def read(location, split, data_dir):
+        return np.empty(1 << 60, np.uint8)
+
+    monkeypatch.setitem(sources.SOURCES, "mine", read)
+    with pytest.raises(data.DataError, match="train of mine must fit in memory: Unable to allocate"):
+        data.load("mine", "train")
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_a_flipped_bit_is_an_error_or_without_effect(tmp_path, save):
+    few, path = IMAGES[:2, :2, :2, 0], tmp_path / "mine.npz"
+    # The number of classes follows from the test split, so that to miss it would not be without effect.
+    save(path, x_train=few, y_train=[0, 1], x_test=few, y_test=[1, 2])
+    sound, expected = path.read_bytes(), data.load(f"npz:{path}", "train")
+    bits, errors = np.random.default_rng(0).integers(0, 8, len(sound)), 0
+    for at, bit in enumerate(bits):
+        damaged = bytearray(sound)
+        damaged[at] ^= 1 << int(bit)
+        path.write_bytes(damaged)
+        try:
+            read = data.load(f"npz:{path}", "train")
+        except data.DataError as error:
+            errors += 1
+            assert "\n" not in str(error)  # noqa: PT017
+        else:
+            assert (data.fingerprint(read), read.classes) == (data.fingerprint(expected), 3), f"bit {bit} of byte {at}"
+    assert errors > len(sound) / 2
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.99])
+def test_a_file_cut_short_is_refused(tmp_path, share):
+    path = tmp_path / "mine.npz"
+    np.savez_compressed(path, x_train=IMAGES, y_train=LABELS)
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    with pytest.raises(data.DataError, match=r"mine.npz is not a readable .npz file: \w+"):
+        data.load(f"npz:{path}", "train")
+
+
 def test_a_single_array_is_refused(tmp_path):
     np.save(tmp_path / "mine.npy", IMAGES)
     with pytest.raises(data.DataError, match=r"must hold named arrays, as numpy\.savez writes them"):
         data.load(f"npz:{tmp_path / 'mine.npy'}", "train")
 
 
-@pytest.mark.parametrize("content", [None, b"", b"not a zip file"])
+def test_pickled_objects_are_refused(tmp_path):
+    np.savez(tmp_path / "mine.npz", x_train=IMAGES, y_train=np.array([{}] * 6))
+    with pytest.raises(data.DataError, match="y_train must be numbers or text, got pickled objects"):
+        data.load(f"npz:{tmp_path / 'mine.npz'}", "train")
+
+
+def test_a_file_without_the_split_says_what_it_holds(tmp_path):
+    np.savez(tmp_path / "mine.npz", x_train=IMAGES)
+    with pytest.raises(data.DataError, match=r"must hold arrays x_train and y_train, got \['x_train'\]"):
+        data.load(f"npz:{tmp_path / 'mine.npz'}", "train")
+
+
+@pytest.mark.parametrize("content", [None, "folder", b"", b"not a zip file"])
 def test_file_that_is_no_npz_is_refused(tmp_path, content):
     path = tmp_path / "mine.npz"
-    if content is not None:
+    if content == "folder":
+        path.mkdir()
+    elif content is not None:
         path.write_bytes(content)
-    with pytest.raises(data.DataError, match=r"mine.npz is not a readable .npz file"):
+    with pytest.raises(data.DataError, match=r"mine.npz is not a readable .npz file: \w+"):
         data.load(f"npz:{path}", "train")
+
+
+def test_home_is_where_a_path_says_so_and_not_needed_elsewhere(tmp_path, monkeypatch):
+    np.savez(tmp_path / "mine.npz", x_train=IMAGES, y_train=LABELS)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert len(data.load("npz:~/mine.npz", "train")) == 6
+
+    def unknown(uid):
+        raise KeyError(uid)
+
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    assert len(data.load(f"npz:{tmp_path / 'mine.npz'}", "train")) == 6
+    assert len(data.load("digits", "test")) == 359
+    with pytest.raises(data.DataError, match=r"~/mine.npz is not a readable .npz file: Could not determine home"):
+        data.load("npz:~/mine.npz", "train")
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"labels": LABELS + 1}, "labels must be below 6, the number of classes, got 6"),
+        ({"labels": LABELS[:3]}, "labels must hold one label for each of 6 images"),
+        ({"labels": LABELS[:, None]}, r"must have shapes \(N, H, W, P\) and \(N,\)"),
+        ({"images": IMAGES[..., 0]}, r"must have shapes \(N, H, W, P\) and \(N,\)"),
+        ({"classes": 10**9}, "classes must be from 1 to 100000, got 1000000000"),
+        ({"class_names": ("a", "b")}, "class_names must be one for each of 6 classes, got 2"),
+        ({"class_names": list("abcdef")}, r"class_names must be a tuple of str, got \['a'"),
+    ],
+)
+def test_a_set_that_does_not_fit_together_is_refused(changed, message):
+    # Not through ImageSet, whose arguments the import hook would refuse before.
+    with pytest.raises(data.DataError, match=message):
+        checks.check_set(**{"images": IMAGES, "labels": LABELS, "classes": 6, "class_names": (), **changed})
+
+
+def test_a_set_is_checked_when_it_is_made():
+    with pytest.raises(data.DataError, match="labels must be below 5, the number of classes, got 5"):
+        data.ImageSet(IMAGES, LABELS, 5)
+
+
+def test_fingerprint_is_as_defined():
+    labels = LABELS.astype(np.int32)
+    expected = hashlib.sha256()
+    for header, content in (("|u1 (6, 8, 8, 3)\n", IMAGES), ("<i4 (6,)\n", labels)):
+        expected.update(header.encode() + hashlib.sha256(content.tobytes()).digest())
+    assert data.fingerprint(data.ImageSet(IMAGES, labels, 6)) == expected.hexdigest()
+
+
+def test_fingerprints_tell_sets_apart_and_depend_on_nothing_else(monkeypatch):
+    monkeypatch.setattr(summary, "HASHED", 2 * IMAGES[0].size)  # three chunks
+    first = data.ImageSet(IMAGES, LABELS, 6)
+    pixel, order = IMAGES.copy(), [1, 0, 2, 3, 4, 5]
+    pixel[-1, -1, -1, -1] ^= 1
+    others = [
+        data.ImageSet(pixel, LABELS, 6),
+        data.ImageSet(IMAGES, LABELS[::-1], 6),
+        data.ImageSet(IMAGES, LABELS.astype(np.int32), 6),
+        data.ImageSet(IMAGES.astype(np.float32), LABELS, 6),
+        data.ImageSet(IMAGES.reshape(6, 4, 16, 3), LABELS, 6),
+        data.ImageSet(IMAGES[order], LABELS[order], 6),
+        first.take(5),
+    ]
+    assert len({data.fingerprint(each) for each in [first, *others]}) == 1 + len(others)
+    strided = data.ImageSet(np.asfortranarray(IMAGES), np.repeat(LABELS, 2)[::2], 6)
+    swapped = data.ImageSet(IMAGES, LABELS.astype(">i8"), 9, tuple("abcdefghi"))
+    assert data.fingerprint(strided) == data.fingerprint(swapped) == data.fingerprint(first)
+
+
+@pytest.mark.parametrize(("kind", "white"), [(np.uint8, 255), (np.float32, 1)])
+def test_sample_moments_are_those_of_the_whole_set(monkeypatch, kind, white):
+    monkeypatch.setattr(summary, "SUMMED", 4 * IMAGES[0].size)  # two chunks of unequal length
+    images = IMAGES.astype(kind)
+    mean, std = data.sample_moments(data.ImageSet(images, LABELS, 6))
+    np.testing.assert_allclose(mean, images.mean((0, 1, 2), np.float64) / white, rtol=1e-12)
+    np.testing.assert_allclose(std, images.std((0, 1, 2), np.float64) / white, rtol=1e-12)
+
+
+def test_sample_moments_normalise(digits):
+    prepared = data.Preparation(*data.sample_moments(digits)).normalised(jnp.asarray(digits.images))
+    assert prepared.dtype == jnp.float32
+    assert abs(float(prepared.mean())) < 1e-4
+    assert abs(float(prepared.std()) - 1) < 1e-4
 
 
 def test_order_shows_every_image_once_an_epoch_and_depends_on_the_step_alone():
@@ -134,16 +421,43 @@ def test_both_feeds_give_the_same_batches(digits):
             np.testing.assert_array_equal(first[1], digits.labels[feed.batch_order(1, len(digits), 16, start + index)])
 
 
+def test_once_through_shows_every_image_once(digits):
+    few = digits.take(21)
+    seen = list(data.once_through(few, data.data_mesh(), 10))
+    images, labels, counted = (
+        np.concatenate([np.asarray(part) for part in parts]) for parts in zip(*seen, strict=True)
+    )
+    assert len({len(batch[0]) for batch in seen}) == 1
+    np.testing.assert_array_equal(images[counted], few.images)
+    np.testing.assert_array_equal(labels[counted], few.labels)
+
+
+@pytest.mark.parametrize(("count", "batch_size", "message"), [(0, 8, "data must hold"), (5, 0, "batch_size must be 1")])
+def test_once_through_nothing_is_refused(digits, count, batch_size, message):
+    with pytest.raises(ValueError, match=message):
+        next(data.once_through(digits.take(count), data.data_mesh(), batch_size))
+
+
+def test_negative_seed_is_refused(digits):
+    with pytest.raises(ValueError, match="seed must be 0 or more, got -1"):
+        data.make_feed(digits, data.data_mesh(), seed=-1, batch_size=8)
+
+
 @pytest.mark.parametrize(("batch_size", "message"), [(12, "multiple of the 8 devices"), (1440, "at most the 1438")])
 def test_batches_that_do_not_fit_are_refused(digits, batch_size, message):
     with pytest.raises(ValueError, match=f"batch_size must be .*{message}.* got {batch_size}"):
         data.make_feed(digits, data.data_mesh(), seed=0, batch_size=batch_size)
 
 
-def test_normalised_images_have_mean_0_and_deviation_1(digits):
-    prepared = data.Preparation((0.3049,), (0.3245,)).normalised(jnp.asarray(digits.images))
-    assert abs(float(prepared.mean())) < 2e-3
-    assert abs(float(prepared.std()) - 1) < 2e-3
+def test_normalised_images_are_as_the_formula_says():
+    mean, std = (0.3, 0.4, 0.5), (0.2, 0.25, 0.3)
+    preparation = data.Preparation(mean, std)
+    expected = (IMAGES / 255 - mean) / std
+    np.testing.assert_allclose(preparation.normalised(jnp.asarray(IMAGES)), expected, atol=2e-6)
+    floats = jnp.asarray(IMAGES / 255, jnp.float32)
+    np.testing.assert_allclose(preparation.normalised(floats), expected, atol=2e-6)
+    with pytest.raises(ValueError, match=r"mean must have one number for each of 1 planes, got \(0.3, 0.4, 0.5\)"):
+        preparation.normalised(jnp.asarray(IMAGES[..., :1]))
 
 
 @pytest.mark.parametrize(
@@ -151,6 +465,13 @@ def test_normalised_images_have_mean_0_and_deviation_1(digits):
     [
         (((0.5,), (0.5, 0.5)), "one number for each plane"),
         (((0.5,), (0.0,)), "std must be above 0"),
+        (((), ()), "std must be above 0"),
+        (((float("nan"),), (1.0,)), "mean and std must be finite"),
+        (((0.5,), (0.5,), "crop_flip", -1), "shift must be 0 or more, got -1"),
+        (((0.5,), (0.5,), "flip"), "augment must be one of crop_flip, none, or module:Name, got 'flip'"),
+        (((0.5,), (0.5,), "math:pi"), "augment must be a function .*'math:pi'"),
+        (((0.5,), (0.5,), "math:hypot", 4, {"turn": 1}), "augment must be a function .*'math:hypot'.*'turn'"),
+        (((0.5,), (0.5,), "none", 4, {"turn": 1}), "augment must be a function .* unexpected keyword argument 'turn'"),
     ],
 )
 def test_preparations_that_make_no_sense_are_refused(arguments, message):
@@ -176,3 +497,41 @@ def test_crop_flip_shifts_by_at_most_four_and_mirrors_half(digits):
         shifts |= {found[0][:2]}
     assert 16 < mirrored < 48
     assert len(shifts) > 30
+
+
+def test_double_precision_and_strict_ranks_change_nothing(digits):
+    images, key = jnp.asarray(digits.images[:32]), jax.random.key(1)
+    preparation = data.Preparation((0.3,), (0.3,), "crop_flip")
+    expected = np.asarray(preparation.for_training(key, images))
+    with jax.enable_x64(True), jax.numpy_rank_promotion("raise"):
+        found = preparation.for_training(key, images)
+    assert found.dtype == jnp.float32
+    np.testing.assert_array_equal(found, expected)
+
+
+OWN = """
+def invert(key, images, shift, by=255):
+    return by - images - shift
+
+def floats(key, images):
+    return images / 255
+"""
+
+
+def test_an_own_augmentation(tmp_path, monkeypatch):
+    (tmp_path / "own_augment.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    images, key = jnp.asarray(IMAGES // 2), jax.random.key(0)
+    make = lambda *arguments: data.Preparation((0.5,) * 3, (0.25,) * 3, *arguments)  # noqa: E731
+    plain = make()
+    np.testing.assert_array_equal(
+        make("own_augment:invert", 3).for_training(key, images), plain.normalised(255 - images - 3)
+    )
+    np.testing.assert_array_equal(
+        make("own_augment:invert", 3, {"by": 200}).for_training(key, images), plain.normalised(200 - images - 3)
+    )
+    # Floats of 1 for white, among bytes of 255, would be normalised as what they were not.
+    with pytest.raises(
+        ValueError, match=r"augment must return images of .* type uint8.* got .*float32 from 'own_augment"
+    ):
+        make("own_augment:floats").for_training(key, images)
