@@ -22,7 +22,9 @@ def parse_arguments(argv: list[str]) -> tuple[argparse.Namespace, dict[str, str]
     parser.add_argument(
         "--config", required=True, metavar="FILE[:METHOD]", help=f"of configs/; METHOD: {', '.join(config.METHODS)}"
     )
-    parser.add_argument("--workdir", metavar="DIR", help="for checkpoints, metrics and the sweep (default: runs/<config>)")
+    parser.add_argument(
+        "--workdir", metavar="DIR", help="for checkpoints, metrics and the sweep (default: runs/<config>)"
+    )
     arguments.add_multihost(parser)
     given, changes = config.take_changes(argv)
     parsed = parser.parse_args(given)
@@ -45,7 +47,9 @@ def main(argv: list[str]) -> None:
     run, first = outcome.run, jax.process_index() == 0
     if outcome.stopped:
         if first:
-            print(f"── {outcome.stopped}: saved step {outcome.step} in {run.folder}; the same command goes on from there")
+            print(
+                f"── {outcome.stopped}: saved step {outcome.step} in {run.folder}; the same command goes on from there"
+            )
         return
 
     # ── every width

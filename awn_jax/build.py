@@ -40,9 +40,7 @@ def images(config: Config, split: str, data_dir: str | None = None) -> data.Imag
     return found
 
 
-def network(
-    config: Config, image_size: Sequence[int], classes: int, *, implementation: str = ""
-) -> AnyWidthNetwork:
+def network(config: Config, image_size: Sequence[int], classes: int, *, implementation: str = "") -> AnyWidthNetwork:
     """The network with its initial weights, which depend on the seed alone.
 
     Args:

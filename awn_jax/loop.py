@@ -92,7 +92,9 @@ def _train(
     images = build.images(config, "train")
     this = run.begin(folder, config, images)
     test_images = this.images("test")
-    say(f"{folder.name}: {len(images):,} images of {config.data.name}, {mesh.size} {jax.devices()[0].device_kind} device(s)")
+    say(
+        f"{folder.name}: {len(images):,} images of {config.data.name}, {mesh.size} {jax.devices()[0].device_kind} device(s)"
+    )
     model = build.network(config, images.image_size, images.classes, implementation=config.train.implementation)
     steps = build.steps(config, len(images))
     optimizer, learning_rate = build.optimizer(config, steps)
@@ -132,7 +134,18 @@ def _train(
 
     # ── train
     started = time.monotonic()
-    loop = _Loop(this, steps, len(images), learning_rate, store, snapshots, marks, quiet=quiet or not first, log=first, on_log=on_log)
+    loop = _Loop(
+        this,
+        steps,
+        len(images),
+        learning_rate,
+        store,
+        snapshots,
+        marks,
+        quiet=quiet or not first,
+        log=first,
+        on_log=on_log,
+    )
     try:
         state, stopped = loop.run(state, train_steps, feed, say)
     except training.NonFiniteError:

@@ -97,7 +97,9 @@ class Run:
         """
         found = build.images(self.config, split, data_dir)
         if found.image_size != self.facts.image_size:
-            raise RunError(f"{self.folder} is of images of size {self.facts.image_size}, those of {split} have {found.image_size}")
+            raise RunError(
+                f"{self.folder} is of images of size {self.facts.image_size}, those of {split} have {found.image_size}"
+            )
         if int(found.labels.max()) >= self.facts.classes:
             raise RunError(
                 f"{self.folder} has {self.facts.classes} classes, the labels of {split} go up to {int(found.labels.max())}"
@@ -158,7 +160,9 @@ class Run:
         except FileNotFoundError:
             return None
         except (files.UnreadableError, KeyError, TypeError, ValueError) as error:
-            raise RunError(f"{self.folder / 'finished.json'} is damaged ({error}): train again, which goes on") from error
+            raise RunError(
+                f"{self.folder / 'finished.json'} is damaged ({error}): train again, which goes on"
+            ) from error
 
     def check_current(self, result: Mapping[str, Any], name: str) -> None:
         """Makes sure that a result is of the network as it is now.

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int, Int32, Shaped, UInt8
 
+from awn_jax.errors import UserError
+
 # A network has weights for each class: labels beyond are hash values or row numbers, not classes.
 MAX_CLASSES = 100_000
 # No image on a scale where white is 1, nor a standardised one, has pixels as large as this.
@@ -24,7 +26,7 @@ _IMAGE_ADVICE = {
 }
 
 
-class DataError(ValueError):
+class DataError(UserError, ValueError):
     """The images cannot be had, or are not what they should be; the message says what to do."""
 
 

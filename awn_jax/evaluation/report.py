@@ -18,7 +18,9 @@ def table(sweep: Sweep) -> str:
     heads = "".join(f"  {metric.title:>7}" for metric in shown.values())
     lines = [f"{'width':>7}  {'params':>9}  {'MACs':>13}{heads}"]
     for row in sweep.rows:
-        cells = "".join(f"  {metric.show(row.metrics[name]):>{max(7, len(metric.title))}}" for name, metric in shown.items())
+        cells = "".join(
+            f"  {metric.show(row.metrics[name]):>{max(7, len(metric.title))}}" for name, metric in shown.items()
+        )
         lines.append(f"{row.width:7.4f}  {row.params:9,d}  {row.macs:13,d}{cells}")
     return "\n".join(lines)
 

@@ -169,9 +169,7 @@ def sweep(
     return Sweep(rows, tuple(edges), float(names[0]), task.metric, area, mean10)
 
 
-def _scores(
-    score: Scorer, data: ImageSet, mesh: Mesh, batch_size: int, progress: bool
-) -> dict[str, np.ndarray]:
+def _scores(score: Scorer, data: ImageSet, mesh: Mesh, batch_size: int, progress: bool) -> dict[str, np.ndarray]:
     batches = once_through(data, mesh, batch_size)
     bar = {"desc": f"sweep{score.chunks}", "leave": False, "disable": None if progress else True}
     for batch in tqdm.tqdm(batches, total=-(-len(data) // batch_size), **bar):

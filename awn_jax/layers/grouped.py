@@ -66,9 +66,7 @@ class GroupedConv(Layer):
         check_channels(self, x, self.inputs.active(width), width)
         return self._dealt([conv.apply(x[..., i :: self.groups], width=width) for i, conv in enumerate(self.convs)])
 
-    def added(
-        self, x: Float[Array, "B H W C"], *, width: widths.Width, after: widths.Width
-    ) -> Float[Array, "B h w K"]:
+    def added(self, x: Float[Array, "B H W C"], *, width: widths.Width, after: widths.Width) -> Float[Array, "B h w K"]:
         parts = [conv.added(x[..., i :: self.groups], width=width, after=after) for i, conv in enumerate(self.convs)]
         return self._dealt(parts)
 

@@ -49,7 +49,9 @@ def _subclass(kind: type) -> type:
     return type(kind.__name__, (kind,), {"__call__": call, "__module__": kind.__module__})
 
 
-def in_scope(path: str, module: nnx.Module, call: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def in_scope(
+    path: str, module: nnx.Module, call: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
     """A teller that writes the module's name into the program: see `scope_of`."""
     with jax.named_scope(f"awn[{path}|{type(module).__name__}]"):
         return call(*args, **kwargs)

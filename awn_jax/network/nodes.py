@@ -113,4 +113,7 @@ class Network:
 
     def plan(self) -> list[tuple[str, tuple[int, ...]]]:
         """What runs on what, to compare two networks by."""
-        return [(node.name if node.op is None else f"{node.name} {type(node.op).__name__}", node.inputs) for node in self.nodes]
+        return [
+            (node.name if node.op is None else f"{node.name} {type(node.op).__name__}", node.inputs)
+            for node in self.nodes
+        ]

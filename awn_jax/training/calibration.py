@@ -110,9 +110,7 @@ def _make_moments(
 ) -> Callable[..., dict[str, Moments]]:
     """Compiles `(state, images, counted) -> moments` of what the named layers read; what comes after is not computed."""
 
-    def moments(
-        state: Any, images: Num[Array, "B H W P"], counted: Bool[Array, " B"]
-    ) -> dict[str, Moments]:
+    def moments(state: Any, images: Num[Array, "B H W P"], counted: Bool[Array, " B"]) -> dict[str, Moments]:
         model = nnx.merge(graphdef, state, copy=True)
         wanted = {id(module): ".".join(map(str, path)) for path, module in nnx.iter_modules(model)}
         found: dict[str, Moments] = {}

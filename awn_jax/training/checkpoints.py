@@ -98,7 +98,9 @@ class Checkpoints:
         checksums = found.pop("checksums")
         for name, item in found.items():
             if checksums.get(name) != checksum(item):
-                raise CheckpointError(f"{self.folder / str(step)} {_damaged('its numbers are not those that were written')}")
+                raise CheckpointError(
+                    f"{self.folder / str(step)} {_damaged('its numbers are not those that were written')}"
+                )
         model = found["model"]
         if not all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(model) if _is_float(leaf)):
             raise CheckpointError(f"{self.folder / str(step)} {_damaged('it holds numbers that are not finite')}")
