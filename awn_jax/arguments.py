@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import pathlib
 from collections.abc import Callable
 from fractions import Fraction
 
@@ -56,3 +57,14 @@ def check_multihost(parser: argparse.ArgumentParser, parsed: argparse.Namespace)
         parser.error(f"--coordinator, --processes and --process must be given together, got {', '.join(there)}")
     if there and not (parsed.processes >= 1 and 0 <= parsed.process < parsed.processes):
         parser.error(f"--process must be in [0, --processes), got {parsed.process} of {parsed.processes}")
+
+
+PICTURES = (".png", ".pdf", ".svg", ".jpg")
+
+
+def picture(text: str) -> pathlib.Path:
+    """A file for a picture, whose name says the format."""
+    path = pathlib.Path(text).expanduser()
+    if path.suffix.lower() not in PICTURES:
+        raise argparse.ArgumentTypeError(f"must end with one of {', '.join(PICTURES)}, got {text}")
+    return path

@@ -115,7 +115,7 @@ def _train(
     begun_before = (folder / "config.json").exists()
     if first:
         run.save(this)
-    store = this.checkpoints(create=True)
+    store = this.store(create=True)
     keep = config.train.snapshots
     snapshots = checkpoints.Checkpoints(folder / "snapshots", keep=None) if keep else None
     marks = set(np.linspace(0, steps, keep + 1).astype(int).tolist()) if keep else set()

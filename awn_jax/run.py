@@ -106,7 +106,7 @@ class Run:
             )
         return dataclasses.replace(found, classes=self.facts.classes, class_names=self.facts.class_names)
 
-    def checkpoints(self, *, create: bool = False) -> checkpoints.Checkpoints:
+    def store(self, *, create: bool = False) -> checkpoints.Checkpoints:
         """The run's checkpoints; made only by the process that trains.
 
         Raises:
@@ -115,7 +115,7 @@ class Run:
         return checkpoints.Checkpoints(self.folder / "checkpoints", create=create)
 
     def restore(
-        self, step: int | None = None, *, store: checkpoints.Checkpoints | None = None, mesh: Mesh | None = None
+        self, step: int | None = None, *, mesh: Mesh | None = None, data_dir: str | None = None
     ) -> tuple[AnyWidthNetwork, int]:
         """The network of a checkpoint in inference mode, and the step that it was written at.
 
@@ -123,33 +123,25 @@ class Run:
 
         Args:
             step: which; None for the newest.
-            store: the checkpoints; None for the run's own.
             mesh: devices; None for all.
+            data_dir: where TFDS keeps its sets, should they be needed; None for the config's.
 
         Raises:
             CheckpointError: if there is none or it cannot be read.
         """
         mesh = data.data_mesh() if mesh is None else mesh
-        own = self.checkpoints() if store is None else store
+        store = self.store()
         model = self.network()
         _, params, rest = training.split(model)
         like = training.TrainState(jnp.zeros((), jnp.int32), params, rest, None, None)
         try:
-            state = own.restore(like, mesh, step)
-        except checkpoints.CheckpointError:
-            # A run that goes on may have put a newer one in its place meanwhile.
-            before = own.latest_step()
-            own.refresh()
-            if step is not None or own.latest_step() == before:
-                raise
-            state = own.restore(like, mesh)
+            state = _newest(store, like, mesh, step)
         finally:
-            if store is None:
-                own.close()
+            store.close()
         model = training.merge(model, state)
         model.eval()
         if not calibration.calibrated(model):
-            build.calibrate(self.config, model, self.images("train"), self.preparation, mesh)
+            build.calibrate(self.config, model, self.images("train", data_dir), self.preparation, mesh)
         return model, int(state.step)
 
     @property
@@ -174,13 +166,25 @@ class Run:
         Raises:
             RunError: if it is of another step than the newest checkpoint's.
         """
-        own = self.checkpoints()
+        own = self.store()
         newest = own.latest_step()
         own.close()
         if result.get("step") != newest:
             raise RunError(
                 f"{self.folder / name} is of step {result.get('step')}, the newest checkpoint of step {newest}: make it again"
             )
+
+
+def _newest(store: checkpoints.Checkpoints, like: Any, mesh: Mesh, step: int | None) -> Any:
+    """A checkpoint; where the newest one is asked for and a run that goes on has put another in its place, that one."""
+    found = store.latest_step() if step is None else step
+    try:
+        return store.restore(like, mesh, found)
+    except checkpoints.CheckpointError:
+        store.refresh()
+        if step is not None or store.latest_step() == found:
+            raise
+        return store.restore(like, mesh)
 
 
 def open_run(folder: pathlib.Path | str) -> Run:
