@@ -33,7 +33,9 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--batch-size", type=types.positive(int), default=1000, help="images at a time (default: 1000)")
     parser.add_argument("--data-dir", metavar="DIR", help="where TFDS keeps its sets (default: the run's)")
     parser.add_argument("--out", metavar="DIR", help="where the files go (default: the workdir, see above)")
-    parser.add_argument("--plot", type=types.picture, default="sweeps.png", metavar="FILE", help="overlay of several runs")
+    parser.add_argument(
+        "--plot", type=types.picture, default="sweeps.png", metavar="FILE", help="overlay of several runs"
+    )
     parser.add_argument("--html", action="store_true", help="also sweep.html: a page with a width slider and images")
     parsed = parser.parse_args(argv)
     # Each once, in the order given.
@@ -77,7 +79,9 @@ def sweep_workdir(workdir: pathlib.Path, parsed: argparse.Namespace) -> evaluati
     print(f"── {workdir}: step {step}, {len(images):,} images of {run.config.data.name} {parsed.split}")
     print(report.table(result))
     if out is None:
-        print("not written, since the run's own sweep is of all widths on the test images: --out=DIR says where it goes")
+        print(
+            "not written, since the run's own sweep is of all widths on the test images: --out=DIR says where it goes"
+        )
     else:
         report.write(result, out, {"workdir": workdir.name, "split": parsed.split, "step": step})
         report.plot({workdir.name: result}, out / "sweep.png")

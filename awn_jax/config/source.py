@@ -9,7 +9,7 @@ from typing import Any
 import ml_collections
 
 from awn_jax.config.methods import METHODS
-from awn_jax.config.parse import default, parse, to_dict
+from awn_jax.config.parse import parse, to_dict
 from awn_jax.config.schema import Config, ConfigError
 
 FOLDER = pathlib.Path("configs")

@@ -4,6 +4,7 @@ Dimensions: B batch, H height, W width in pixels, C input channels, K output cha
 """
 
 import jax.numpy as jnp
+from awn_kernels import Implementation, triangular_conv
 from flax import nnx
 from jax import lax
 from jaxtyping import Array, Float
@@ -11,8 +12,7 @@ from jaxtyping import Array, Float
 from awn_jax import widths
 from awn_jax.layers.op import Ordinary
 from awn_jax.layers.sliced import Sliced, Triangular
-from awn_jax.layers.window import Padding, pair, pads
-from awn_kernels import Implementation, triangular_conv
+from awn_jax.layers.window import Padding, pads, pair
 
 
 class Conv(Sliced):

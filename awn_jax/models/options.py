@@ -4,12 +4,12 @@ import dataclasses
 from typing import Any, Literal
 
 import jax.numpy as jnp
+from awn_kernels import Implementation
 from flax import nnx
 
 from awn_jax import families, widths
 from awn_jax.layers import Conv, Dense, DepthwiseConv, Norm
 from awn_jax.layers.head import AnyWidthHead
-from awn_kernels import Implementation
 
 
 @dataclasses.dataclass(frozen=True)

@@ -39,7 +39,7 @@ def modules(model: nnx.Module) -> dict[str, nnx.Module]:
 _TELLER = "_awn_teller"
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _subclass(kind: type) -> type:
     own = kind.__call__
 

@@ -14,8 +14,7 @@ from awn_jax.layers.pointwise import Activation, Pointwise, Sum
 from awn_jax.layers.pooling import Pool, Reduction, Reshape
 
 ELEMENTWISE = frozenset(
-    "abs add cbrt ceil clamp copy cos div erf exp exp2 expm1 floor integer_pow is_finite log log1p logistic max min mul "
-    "neg nextafter pow reduce_precision rem round rsqrt sign sin sqrt square stop_gradient sub tan tanh".split()
+    ["abs", "add", "cbrt", "ceil", "clamp", "copy", "cos", "div", "erf", "exp", "exp2", "expm1", "floor", "integer_pow", "is_finite", "log", "log1p", "logistic", "max", "min", "mul", "neg", "nextafter", "pow", "reduce_precision", "rem", "round", "rsqrt", "sign", "sin", "sqrt", "square", "stop_gradient", "sub", "tan", "tanh"]
 )
 
 

@@ -149,8 +149,8 @@ def sequential(
         return _Pass(value, truth, outputs, moved, gradient)
 
     nests = nnx.merge(graphdef, params, rest, copy=True).nests(images.shape[1:])
-    *narrower, widest = zip(plan.widths, plan.weights, strict=True)
-    passes = [one_pass(*widest, rest, None)]
+    *narrower, (widest, weight) = zip(plan.widths, plan.weights, strict=True)
+    passes = [one_pass(widest, weight, rest, None)]
     first = passes[0]
 
     def before() -> Tree:
