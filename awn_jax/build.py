@@ -79,8 +79,8 @@ def calibrated_widths(config: Config, model: nnx.Module) -> tuple[float, ...]:
     at = evenly_spaced(settings.calibrate, model, settings.minimum)
     if len(at) > MOST_WIDTHS:
         raise ConfigError(
-            f"widths.calibrate must be in [2, {MOST_WIDTHS}] for a network of {len(at)} sub-networks, or model.grid bring their "
-            f"number down, got {settings.calibrate}"
+            f"widths.calibrate must be in [2, {MOST_WIDTHS}] for a network of {len(at)} sub-networks, unless model.grid brings "
+            f"their number down, got {settings.calibrate}"
         )
     return at
 

@@ -114,14 +114,14 @@ def join(coordinator: str | None, processes: int | None, process: int | None) ->
     except (RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())[:300]
         raise UserError(
-            f"--multihost cannot join the other processes: {reason}. Give --coordinator=HOST:PORT, --processes and --process where "
-            "the environment does not tell them"
+            f"--multihost cannot join the other processes: {reason}. Give --coordinator=HOST:PORT, --processes and --process "
+            "where the environment does not tell them"
         ) from error
 
 
 @contextlib.contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Ends a command with one line for what its user can mend; with a traceback, and a word on what to do, for our own faults."""
+    """Ends a command with one line for what its user can mend, and with a traceback for faults of the library."""
     try:
         yield
     except KeyboardInterrupt:

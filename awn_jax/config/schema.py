@@ -79,8 +79,8 @@ class WidthsConfig:
         distillation: share of each narrower width's loss that is taken with the soft predictions of the widest.
         calibrate: for norms that need it, at how many evenly spaced widths statistics are computed after training; 0 for
             every distinct sub-network.
-        calibration: `exact`, one layer after the other, each with those before it calibrated already; or `running`, all layers of
-            a width in one pass.
+        calibration: `exact`, one layer after the other, each with those before it calibrated already; or `running`, all layers
+            of a width in one pass.
     """
 
     train: Literal["all", "fixed", "random"] = "all"

@@ -76,12 +76,12 @@ class Conv(Sliced):
 
     def ordinary(self, width: widths.Width, *shapes: tuple[int, ...]) -> Ordinary:
         spread = tuple((size - 1) * step + 1 for size, step in zip(self.kernel_size, self.kernel_dilation, strict=True))
-        padding = self.padding
-        if isinstance(padding, str):
-            padding = lax.padtype_to_pads(shapes[0][:2], spread, self.strides, padding)
+        sides: Any = self.padding
+        if isinstance(sides, str):
+            sides = lax.padtype_to_pads(shapes[0][:2], spread, self.strides, sides)
         settings = {
             "strides": self.strides,
-            "padding": tuple((int(low), int(high)) for low, high in padding),
+            "padding": tuple((int(low), int(high)) for low, high in sides),
             "dilation": self.kernel_dilation,
         }
         return Ordinary("conv", self.at_width(width), settings)

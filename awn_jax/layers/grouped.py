@@ -80,7 +80,8 @@ class GroupedConv(Layer):
 
     def costs(self, shape: tuple[int, ...], at: Sequence[widths.Width]) -> Costs:
         parts = [conv.costs(shape, at) for conv in self.convs]
-        return Costs(sum(part.params for part in parts), sum(part.macs for part in parts))
+        params, macs = np.sum([(part.params, part.macs) for part in parts], 0)
+        return Costs(params, macs)
 
     def ordinary(self, width: widths.Width, *shapes: tuple[int, ...]) -> Ordinary:
         # A dense kernel with zeros between groups: other programs give each group a run of channels.

@@ -83,8 +83,8 @@ class AnyWidthHead(Layer):
         kernel = self.kernel[: active[-1]]
         if active[-1] * math.prod(features.shape[:1]) * self.classes > PARTS:
             # A product for each step from one width to the next: the parts of single channels would not fit.
-            steps = itertools.pairwise([0, *active])
-            parts = jnp.stack([self._summed(features[..., a:b], kernel[a:b]) for a, b in steps])
+            grown = itertools.pairwise([0, *active])
+            parts = jnp.stack([self._summed(features[..., a:b], kernel[a:b]) for a, b in grown])
             return jnp.cumsum(parts, 0) + self.bias
         steps = np.repeat(np.arange(len(at)), np.diff([0, *active]))
         channels = jnp.einsum("bpc,cpk->cbk", features, kernel, preferred_element_type=statistics(kernel.dtype))

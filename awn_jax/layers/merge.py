@@ -44,7 +44,7 @@ class Concatenate(Layer):
 
     def __call__(
         self, inputs: Sequence[Float[Array, "B ... C"]], width: widths.AnyWidth = 1
-    ) -> Float[Array, "B ... K"]:  # type: ignore[override]
+    ) -> Float[Array, "B ... K"]:
         """The channels of all values that are active at a width, sorted by birth.
 
         Args:

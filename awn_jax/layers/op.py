@@ -81,12 +81,13 @@ class Op:
         return Costs(np.zeros(len(at), np.int64), np.zeros(len(at), np.int64))
 
     def added(self, *inputs: Any, **options: Any) -> Array:
-        """`added(*inputs, width=…, after=…)`: what a width adds to the result at a narrower one, `after`: the new channels, or, if the op `adds_up`, a summand.
+        """`added(*inputs, width=…, after=…)`: what a width adds to the result at a narrower one, `after`.
+
+        That are the new channels, or, if the op `adds_up`, a summand. Both widths are static.
 
         Args:
-            inputs: the new channels alone; all channels at `width` if the op `reads_whole`.
-            width: the wider one, static.
-            after: the narrower one, static.
+            *inputs: the new channels alone; all channels at `width` if the op `reads_whole`.
+            **options: `width` and `after`.
         """
         return self.apply(*inputs, width=options["width"])
 
@@ -106,7 +107,7 @@ class Op:
 class Layer(Op, nnx.Module):
     """An op that is a module, as a rule because it has weights; called with its inputs and a width."""
 
-    def __call__(self, x: Array, width: widths.AnyWidth = 1) -> Array:
+    def __call__(self, x: Any, width: widths.AnyWidth = 1) -> Array:
         """The result at a width.
 
         Args:

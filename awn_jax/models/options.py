@@ -84,7 +84,7 @@ class Parts:
         self, inputs: widths.Axis, outputs: widths.Axis, kernel_size: int | tuple[int, int], **options: Any
     ) -> Conv:
         """A convolution, see `layers.Conv`."""
-        common = {"fan_in": self.options.fan_in, "implementation": self._implementation}
+        common: dict[str, Any] = {"fan_in": self.options.fan_in, "implementation": self._implementation}
         return self.family.conv(inputs, outputs, kernel_size, **common, **options, dtype=self.dtype, rngs=self.rngs)
 
     def depthwise(self, axis: widths.Axis, kernel_size: int | tuple[int, int], **options: Any) -> DepthwiseConv:
@@ -93,7 +93,7 @@ class Parts:
 
     def dense(self, inputs: widths.Axis, outputs: widths.Axis, **options: Any) -> Dense:
         """A hidden dense layer, see `layers.Dense`."""
-        common = {"fan_in": self.options.fan_in, "implementation": self._implementation}
+        common: dict[str, Any] = {"fan_in": self.options.fan_in, "implementation": self._implementation}
         return self.family.dense(inputs, outputs, **common, **options, dtype=self.dtype, rngs=self.rngs)
 
     def norm(self, axis: widths.Axis) -> Norm:
