@@ -6,7 +6,7 @@ Dimensions: B batch, H height, W width, P planes.
 import dataclasses
 from fractions import Fraction
 
-import jax.numpy as jnp
+import jax
 from flax import nnx
 from jaxtyping import Array, Float
 
@@ -63,7 +63,7 @@ def start(model: nnx.Module, x: Images, width: widths.Width) -> tuple[Float[Arra
         True
     """
     widths.exact_width(width)
-    return begin(*programs.split(model), jnp.asarray(programs.checked(x)), width)
+    return begin(*programs.split(model), jax.device_put(programs.checked(x)), width)
 
 
 def begin(
