@@ -1,6 +1,67 @@
 """Any-width networks in JAX: one training run, one set of weights, every width."""
 
-from awn_jax.layers import AnyWidthHead, BatchNorm, TriConv, TriDense, max_pool
+from awn_jax.evaluation import Sweep, area_under_curve, sweep
+from awn_jax.layers import (
+    AnyWidthHead,
+    BatchNorm,
+    Concatenate,
+    DepthwiseConv,
+    Dropout,
+    GroupedConv,
+    Layer,
+    Op,
+    TriConv,
+    TriDense,
+    activation,
+    add,
+    global_mean,
+    max_pool,
+    mean_pool,
+    relu,
+    relu6,
+    silu,
+)
+from awn_jax.loop import train
 from awn_jax.models import AnyWidthClassifier, AnyWidthNetwork, LeNet3C1L
-from awn_jax.network import check_prefix, cost, distinct_widths
+from awn_jax.network import check_prefix, cost, costs, distinct_widths
+from awn_jax.run import open_run
+from awn_jax.training import nested, sequential
 from awn_jax.widths import Axis, mask, visible_inputs
+
+__all__ = [
+    "AnyWidthClassifier",
+    "AnyWidthHead",
+    "AnyWidthNetwork",
+    "Axis",
+    "BatchNorm",
+    "Concatenate",
+    "DepthwiseConv",
+    "Dropout",
+    "GroupedConv",
+    "Layer",
+    "LeNet3C1L",
+    "Op",
+    "Sweep",
+    "TriConv",
+    "TriDense",
+    "activation",
+    "add",
+    "area_under_curve",
+    "check_prefix",
+    "cost",
+    "costs",
+    "distinct_widths",
+    "global_mean",
+    "mask",
+    "max_pool",
+    "mean_pool",
+    "nested",
+    "open_run",
+    "relu",
+    "relu6",
+    "sequential",
+    "silu",
+    "sweep",
+    "train",
+    "visible_inputs",
+]

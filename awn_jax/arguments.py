@@ -1,28 +1,70 @@
-"""Types of command-line arguments, for `argparse`."""
+"""Types of command-line arguments, and arguments that several commands have, for `argparse`."""
 
 import argparse
+import math
+import pathlib
 from collections.abc import Callable
+from fractions import Fraction
 
 from awn_jax import widths
 
 
 def width(text: str) -> float:
-    """A width in (0, 1]."""
+    """A width in (0, 1], as a decimal or a fraction such as 1/3."""
     try:
-        return float(widths.exact_width(float(text)))
+        return float(widths.exact_width(Fraction(text)))
+    except ZeroDivisionError:
+        raise argparse.ArgumentTypeError(f"width must be a number in (0, 1], got {text!r}") from None
     except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
+        reason = str(error) if "must be" in str(error) else f"width must be a number in (0, 1], got {text!r}"
+        raise argparse.ArgumentTypeError(reason) from None
 
 
 def positive(kind: type[int] | type[float]) -> Callable[[str], float]:
-    """A number above 0."""
+    """A finite number above 0."""
 
     def parse(text: str) -> float:
         number = kind(text)
-        if not number > 0:
-            raise argparse.ArgumentTypeError(f"must be above 0, got {text}")
+        if not 0 < number < math.inf:
+            raise argparse.ArgumentTypeError(f"must be above 0 and finite, got {text}")
         return number
 
     # What argparse calls it where the text is no number.
     parse.__name__ = kind.__name__
     return parse
+
+
+def add_multihost(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags by which several processes train one network."""
+    group = parser.add_argument_group("several hosts")
+    group.add_argument(
+        "--multihost", action="store_true", help="join the other processes of this run before anything else"
+    )
+    group.add_argument(
+        "--coordinator", metavar="HOST:PORT", help="of process 0; found by itself on TPU, Slurm, Kubernetes"
+    )
+    group.add_argument("--processes", type=int, metavar="N", help="how many there are, with --coordinator")
+    group.add_argument("--process", type=int, metavar="I", help="number of this one from 0, with --coordinator")
+
+
+def check_multihost(parser: argparse.ArgumentParser, parsed: argparse.Namespace) -> None:
+    """Ends with an error unless those flags fit together."""
+    given = {name: getattr(parsed, name) for name in ("coordinator", "processes", "process")}
+    there = [f"--{name}" for name, value in given.items() if value is not None]
+    if there and not parsed.multihost:
+        parser.error(f"{', '.join(there)} must come with --multihost")
+    if there and len(there) < 3:
+        parser.error(f"--coordinator, --processes and --process must be given together, got {', '.join(there)}")
+    if there and not (parsed.processes >= 1 and 0 <= parsed.process < parsed.processes):
+        parser.error(f"--process must be in [0, --processes), got {parsed.process} of {parsed.processes}")
+
+
+PICTURES = (".png", ".pdf", ".svg", ".jpg")
+
+
+def picture(text: str) -> pathlib.Path:
+    """A file for a picture, whose name says the format."""
+    path = pathlib.Path(text).expanduser()
+    if path.suffix.lower() not in PICTURES:
+        raise argparse.ArgumentTypeError(f"must end with one of {', '.join(PICTURES)}, got {text}")
+    return path

@@ -1,15 +1,21 @@
-"""What a platform is, and what it needs to be told to run fast."""
+"""The machine that programs run on: what it is, what it needs to be told to run fast, and how a command ends on it."""
 
+import argparse
+import contextlib
 import ctypes
 import importlib.metadata
+import io
 import logging
 import os
 import pathlib
-import platform as machine
+import platform
 import sys
+from collections.abc import Iterator
 from typing import NoReturn
 
 import jax
+
+from awn_jax.errors import UserError
 
 
 def compiler_options() -> dict[str, str]:
@@ -35,6 +41,10 @@ def steps_per_dispatch() -> int:
 def start() -> None:
     """What a command does before the first program runs: keeps freed memory, keeps compiled programs, quiets libraries."""
     logging.getLogger("absl").setLevel(logging.WARNING)
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal or a file that cannot show a letter shows a question mark in its place.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     keep_freed_memory()
     use_compilation_cache()
 
@@ -42,7 +52,12 @@ def start() -> None:
 def use_compilation_cache() -> None:
     """Keeps compiled programs between runs, in $JAX_COMPILATION_CACHE_DIR, else in the user's cache folder."""
     if jax.config.values["jax_compilation_cache_dir"] is None:
-        cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "awn_jax" / "xla"
+        try:
+            cache = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "awn_jax" / "xla"
+            cache.mkdir(parents=True, exist_ok=True)
+        except (OSError, RuntimeError):
+            # A container without a home folder: programs are compiled anew each time.
+            return
         jax.config.update("jax_compilation_cache_dir", str(cache))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
@@ -73,7 +88,7 @@ def describe_device() -> str:
         info = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
         name = next(line.split(":", 1)[1].strip() for line in info if line.startswith("model name"))
     except (OSError, StopIteration):
-        name = machine.processor() or machine.machine()
+        name = platform.processor() or platform.machine()
     has = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return f"{name}, {has if has == os.cpu_count() else f'{has} of {os.cpu_count()}'} cores"
 
@@ -83,12 +98,53 @@ def describe_software() -> dict[str, str]:
     return {name: importlib.metadata.version(name) for name in ("jax", "flax", "optax", "numpy")}
 
 
-def fail(error: Exception) -> NoReturn:
+def join(coordinator: str | None, processes: int | None, process: int | None) -> None:
+    """Joins the other processes of a run.
+
+    Args:
+        coordinator: host:port of process 0; None where the environment tells.
+        processes: how many there are.
+        process: number of this one.
+
+    Raises:
+        UserError: if they cannot be found.
+    """
+    try:
+        jax.distributed.initialize(coordinator, processes, process)
+    except (RuntimeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise UserError(
+            f"--multihost cannot join the other processes: {reason}. Give --coordinator=HOST:PORT, --processes and --process "
+            "where the environment does not tell them"
+        ) from error
+
+
+@contextlib.contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Ends a command with one line for what its user can mend, and with a traceback for faults of the library."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        fail("stopped; the same command goes on, or begins again")
+    except argparse.ArgumentTypeError as error:
+        fail(str(error))
+    except MemoryError as error:
+        fail(f"not enough memory: {error}" if str(error) else "not enough memory")
+    except Exception as error:
+        if isinstance(error, OSError) and error.strerror:
+            fail(f"{error.filename}: {error.strerror}" if error.filename else error.strerror)
+        if isinstance(error, UserError):
+            fail(" ".join(str(error).split()))
+        sys.stderr.write("This is a fault of awn_jax, not of yours: please report it with the lines below.\n")
+        raise
+
+
+def fail(text: str | Exception) -> NoReturn:
     """Ends the process with one line on what went wrong.
 
     At once: reads of a checkpoint that are still under way when one has failed would say so, at length, while Python ends.
     """
     sys.stdout.flush()
-    sys.stderr.write(f"error: {error}\n")
+    sys.stderr.write(f"error: {text}\n")
     sys.stderr.flush()
     os._exit(1)

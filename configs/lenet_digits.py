@@ -4,15 +4,14 @@ Network: the paper's (Any-Width Networks, Vu et al. 2020), all widths nested; a 
 Expected: test AUC ≥ 0.97 over all widths in [0.25, 1].
 
     python train.py --config=configs/lenet_digits.py
-    python train.py --config=configs/lenet_digits.py:us_net      # another method, see awn_jax/methods.py
+    python train.py --config=configs/lenet_digits.py:us_net      # another method, see awn_jax/config/methods.py
 """
 
 from awn_jax import config as configs
-from awn_jax import methods
 
 
 def get_config(method="awn"):
-    config = configs.default()
+    config = configs.default("lenet_3c1l")
     config.data.name = "digits"
     config.data.mean = (0.3049,)
     config.data.std = (0.3245,)
@@ -20,4 +19,4 @@ def get_config(method="awn"):
     config.train.batch_size = 32
     config.train.learning_rate = 0.02
     config.train.schedule = "cosine"
-    return methods.apply(config, method)
+    return configs.apply(config, method)

@@ -8,17 +8,16 @@ Measured: test AUC 91.12 % over all 35 widths in [0.25, 1] (mean of 10 evenly sp
 Flax 0.12.8. The run was stopped and resumed twice, with other (faster) forms of the same convolutions from step 2,540 on.
 
     python train.py --config=configs/lenet_fmnist.py
-    python train.py --config=configs/lenet_fmnist.py:us_net      # another method, see awn_jax/methods.py
+    python train.py --config=configs/lenet_fmnist.py:us_net      # another method, see awn_jax/config/methods.py
 """
 
 from awn_jax import config as configs
-from awn_jax import methods
 
 
 def get_config(method="awn"):
-    config = configs.default()
+    config = configs.default("lenet_3c1l")
     config.data.name = "fashion_mnist"
     config.data.mean = (0.2860,)
     config.data.std = (0.3530,)
     config.train.epochs = 20.0
-    return methods.apply(config, method)
+    return configs.apply(config, method)

@@ -8,17 +8,16 @@ Measured: test top-1 99.33 / 99.31 / 99.20 / 98.65 % at widths 1, ¾, ½, ¼; AU
 JAX 0.10.2, Flax 0.12.8.
 
     python train.py --config=configs/lenet_mnist.py
-    python train.py --config=configs/lenet_mnist.py:us_net      # another method, see awn_jax/methods.py
+    python train.py --config=configs/lenet_mnist.py:us_net      # another method, see awn_jax/config/methods.py
 """
 
 from awn_jax import config as configs
-from awn_jax import methods
 
 
 def get_config(method="awn"):
-    config = configs.default()
+    config = configs.default("lenet_3c1l")
     config.data.name = "mnist"
     config.data.mean = (0.1307,)
     config.data.std = (0.3081,)
     config.train.epochs = 20.0
-    return methods.apply(config, method)
+    return configs.apply(config, method)

@@ -1,113 +1,83 @@
-"""Where images come from, in which order, and what is done to them."""
+"""A set of images: its facts, in which order it is seen, and what is done to it."""
+
+import hashlib
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from awn_jax import config as configs
-from awn_jax import data, experiment
-from awn_jax.data import augment, feed
+from awn_jax import data
+from awn_jax.data import augment, checks, feed, summary
 
-
-def test_digits_are_real_labelled_and_split(digits):
-    test = data.load("digits", "test")
-    assert digits.images.shape[1:] == (28, 28, 1)
-    assert (len(digits), len(test), digits.classes) == (1438, 359, 10)
-    seen = {image.tobytes() for image in digits.images}
-    assert sum(image.tobytes() in seen for image in test.images) == 0
-    assert digits.images.max() == 255
-    assert set(test.labels) == set(range(10))
-
-
-def test_tfds_set_that_is_not_prepared_says_so_at_once(tmp_path):
-    with pytest.raises(data.DataError, match=r"fashion_mnist is not prepared in .*TFDS_DATA_DIR.*awn-jax\[prepare\]"):
-        data.load("fashion_mnist", "train", data_dir=str(tmp_path))
-
-
-def test_unknown_set_is_named():
-    with pytest.raises(data.DataError, match="'fashionmnits' is neither 'digits', 'npz:PATH' nor a TFDS set"):
-        data.load("fashionmnits", "train")
-
-
-def test_prepared_tfds_set_is_read(tmp_path, digits, monkeypatch):
-    tfds = pytest.importorskip("tensorflow_datasets")
-    image = pytest.importorskip("PIL.Image")
-
-    def examples(count):
-        for i in range(count):
-            yield i, {"image": image.fromarray(digits.images[i].squeeze()), "label": int(digits.labels[i])}
-
-    # The builder's own preparation, but for where the images come from.
-    splits = lambda self, dl_manager: {"train": examples(30), "test": examples(5)}  # noqa: E731
-    monkeypatch.setattr(type(tfds.builder("mnist", data_dir=tmp_path)), "_split_generators", splits)
-    tfds.builder("mnist", data_dir=tmp_path, file_format="array_record").download_and_prepare()
-    read = data.load("mnist", "train", data_dir=str(tmp_path))
-    assert read.images.shape == (30, 28, 28, 1)
-    assert read.classes == 10
-    assert sorted(image.tobytes() for image in read.images) == sorted(i.tobytes() for i in digits.images[:30])
-    assert len(data.load("mnist", "train[:10]", data_dir=str(tmp_path))) == 10
-    with pytest.raises(data.DataError, match=r"split of mnist must be one of \['test', 'train'\].*'valid'"):
-        data.load("mnist", "valid", data_dir=str(tmp_path))
-
-
-IMAGES, LABELS = np.zeros((6, 8, 8, 3), np.uint8), np.arange(6)
+IMAGES, LABELS = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), np.uint8), np.arange(6)
 
 
 @pytest.mark.parametrize(
-    ("arrays", "message"),
+    ("changed", "message"),
     [
-        ({"x_train": IMAGES}, "must hold arrays x_train and y_train"),
-        ({"x_train": IMAGES[:0], "y_train": LABELS[:0]}, "must hold at least one image"),
-        ({"x_train": IMAGES[0, 0], "y_train": LABELS}, r"must have shape \(N, H, W\) or \(N, H, W, planes\)"),
-        ({"x_train": IMAGES.astype(np.int64), "y_train": LABELS}, "must be of type uint8 or float, got int64"),
-        ({"x_train": np.full((6, 8, 8), np.nan), "y_train": LABELS}, "must be finite"),
-        ({"x_train": IMAGES, "y_train": LABELS[:5]}, "one label for each of 6 images"),
-        ({"x_train": IMAGES, "y_train": LABELS - 1}, "must be 0 or more, got -1"),
-        ({"x_train": IMAGES, "y_train": LABELS / 2}, "must be whole numbers, got type float64"),
+        ({"labels": LABELS + 1}, "labels must be below 6, the number of classes, got 6"),
+        ({"labels": LABELS[:3]}, "labels must hold one label for each of 6 images"),
+        ({"labels": LABELS[:, None]}, r"must have shapes \(N, H, W, P\) and \(N,\)"),
+        ({"images": IMAGES[..., 0]}, r"must have shapes \(N, H, W, P\) and \(N,\)"),
+        ({"classes": 10**9}, "classes must be from 1 to 100000, got 1000000000"),
+        ({"class_names": ("a", "b")}, "class_names must be one for each of 6 classes, got 2"),
+        ({"class_names": list("abcdef")}, r"class_names must be a tuple of str, got \['a'"),
     ],
 )
-def test_arrays_that_are_not_labelled_images_are_refused(tmp_path, arrays, message):
-    path = tmp_path / "mine.npz"
-    np.savez(path, **arrays)
+def test_a_set_that_does_not_fit_together_is_refused(changed, message):
+    # Not through ImageSet, whose arguments the import hook would refuse before.
     with pytest.raises(data.DataError, match=message):
-        data.load(f"npz:{path}", "train")
+        checks.check_set(**{"images": IMAGES, "labels": LABELS, "classes": 6, "class_names": (), **changed})
 
 
-def test_own_arrays(tmp_path):
-    path = tmp_path / "mine.npz"
-    np.savez(path, x_train=IMAGES[..., 0], y_train=LABELS[::-1], x_test=IMAGES[:1, :, :, 0], y_test=[7])
-    read = data.load(f"npz:{path}", "train")
-    assert read.images.shape == (6, 8, 8, 1)
-    assert read.classes == 8
-    np.testing.assert_array_equal(read.labels, LABELS[::-1])
+def test_a_set_is_checked_when_it_is_made():
+    with pytest.raises(data.DataError, match="labels must be below 5, the number of classes, got 5"):
+        data.ImageSet(IMAGES, LABELS, 5)
 
 
-def test_training_and_test_images_must_be_of_one_size(tmp_path):
-    path = tmp_path / "mine.npz"
-    np.savez(path, x_train=IMAGES, y_train=LABELS, x_test=IMAGES[:, :7], y_test=LABELS)
-    planes = IMAGES.shape[-1]
-    config = configs.parse({"data": {"name": f"npz:{path}", "mean": [0.0] * planes, "std": [1.0] * planes}})
-    expected = (
-        rf"data.test_split must hold images of size \(8, 8, {planes}\), those of training, got \(7, 8, {planes}\)"
-    )
-    with pytest.raises(configs.ConfigError, match=expected):
-        experiment.load_both(config)
+def test_fingerprint_is_as_defined():
+    labels = LABELS.astype(np.int32)
+    expected = hashlib.sha256()
+    for header, content in (("|u1 (6, 8, 8, 3)\n", IMAGES), ("<i4 (6,)\n", labels)):
+        expected.update(header.encode() + hashlib.sha256(content.tobytes()).digest())
+    assert data.fingerprint(data.ImageSet(IMAGES, labels, 6)) == expected.hexdigest()
 
 
-def test_a_single_array_is_refused(tmp_path):
-    np.save(tmp_path / "mine.npy", IMAGES)
-    with pytest.raises(data.DataError, match=r"must hold named arrays, as numpy\.savez writes them"):
-        data.load(f"npz:{tmp_path / 'mine.npy'}", "train")
+def test_fingerprints_tell_sets_apart_and_depend_on_nothing_else(monkeypatch):
+    monkeypatch.setattr(summary, "HASHED", 2 * IMAGES[0].size)  # three chunks
+    first = data.ImageSet(IMAGES, LABELS, 6)
+    pixel, order = IMAGES.copy(), [1, 0, 2, 3, 4, 5]
+    pixel[-1, -1, -1, -1] ^= 1
+    others = [
+        data.ImageSet(pixel, LABELS, 6),
+        data.ImageSet(IMAGES, LABELS[::-1], 6),
+        data.ImageSet(IMAGES, LABELS.astype(np.int32), 6),
+        data.ImageSet(IMAGES.astype(np.float32), LABELS, 6),
+        data.ImageSet(IMAGES.reshape(6, 4, 16, 3), LABELS, 6),
+        data.ImageSet(IMAGES[order], LABELS[order], 6),
+        first.take(5),
+    ]
+    assert len({data.fingerprint(each) for each in [first, *others]}) == 1 + len(others)
+    strided = data.ImageSet(np.asfortranarray(IMAGES), np.repeat(LABELS, 2)[::2], 6)
+    swapped = data.ImageSet(IMAGES, LABELS.astype(">i8"), 9, tuple("abcdefghi"))
+    assert data.fingerprint(strided) == data.fingerprint(swapped) == data.fingerprint(first)
 
 
-@pytest.mark.parametrize("content", [None, b"", b"not a zip file"])
-def test_file_that_is_no_npz_is_refused(tmp_path, content):
-    path = tmp_path / "mine.npz"
-    if content is not None:
-        path.write_bytes(content)
-    with pytest.raises(data.DataError, match=r"mine.npz is not a readable .npz file"):
-        data.load(f"npz:{path}", "train")
+@pytest.mark.parametrize(("kind", "white"), [(np.uint8, 255), (np.float32, 1)])
+def test_sample_moments_are_those_of_the_whole_set(monkeypatch, kind, white):
+    monkeypatch.setattr(summary, "SUMMED", 4 * IMAGES[0].size)  # two chunks of unequal length
+    images = IMAGES.astype(kind)
+    mean, std = data.sample_moments(data.ImageSet(images, LABELS, 6))
+    np.testing.assert_allclose(mean, images.mean((0, 1, 2), np.float64) / white, rtol=1e-12)
+    np.testing.assert_allclose(std, images.std((0, 1, 2), np.float64) / white, rtol=1e-12)
+
+
+def test_sample_moments_normalise(digits):
+    prepared = data.Preparation(*data.sample_moments(digits)).normalised(jnp.asarray(digits.images))
+    assert prepared.dtype == jnp.float32
+    assert abs(float(prepared.mean())) < 1e-4
+    assert abs(float(prepared.std()) - 1) < 1e-4
 
 
 def test_order_shows_every_image_once_an_epoch_and_depends_on_the_step_alone():
@@ -134,16 +104,43 @@ def test_both_feeds_give_the_same_batches(digits):
             np.testing.assert_array_equal(first[1], digits.labels[feed.batch_order(1, len(digits), 16, start + index)])
 
 
+def test_once_through_shows_every_image_once(digits):
+    few = digits.take(21)
+    seen = list(data.once_through(few, data.data_mesh(), 10))
+    images, labels, counted = (
+        np.concatenate([np.asarray(part) for part in parts]) for parts in zip(*seen, strict=True)
+    )
+    assert len({len(batch[0]) for batch in seen}) == 1
+    np.testing.assert_array_equal(images[counted], few.images)
+    np.testing.assert_array_equal(labels[counted], few.labels)
+
+
+@pytest.mark.parametrize(("count", "batch_size", "message"), [(0, 8, "data must hold"), (5, 0, "batch_size must be 1")])
+def test_once_through_nothing_is_refused(digits, count, batch_size, message):
+    with pytest.raises(ValueError, match=message):
+        next(data.once_through(digits.take(count), data.data_mesh(), batch_size))
+
+
+def test_negative_seed_is_refused(digits):
+    with pytest.raises(ValueError, match="seed must be 0 or more, got -1"):
+        data.make_feed(digits, data.data_mesh(), seed=-1, batch_size=8)
+
+
 @pytest.mark.parametrize(("batch_size", "message"), [(12, "multiple of the 8 devices"), (1440, "at most the 1438")])
 def test_batches_that_do_not_fit_are_refused(digits, batch_size, message):
     with pytest.raises(ValueError, match=f"batch_size must be .*{message}.* got {batch_size}"):
         data.make_feed(digits, data.data_mesh(), seed=0, batch_size=batch_size)
 
 
-def test_normalised_images_have_mean_0_and_deviation_1(digits):
-    prepared = data.Preparation((0.3049,), (0.3245,)).normalised(jnp.asarray(digits.images))
-    assert abs(float(prepared.mean())) < 2e-3
-    assert abs(float(prepared.std()) - 1) < 2e-3
+def test_normalised_images_are_as_the_formula_says():
+    mean, std = (0.3, 0.4, 0.5), (0.2, 0.25, 0.3)
+    preparation = data.Preparation(mean, std)
+    expected = (IMAGES / 255 - mean) / std
+    np.testing.assert_allclose(preparation.normalised(jnp.asarray(IMAGES)), expected, atol=2e-6)
+    floats = jnp.asarray(IMAGES / 255, jnp.float32)
+    np.testing.assert_allclose(preparation.normalised(floats), expected, atol=2e-6)
+    with pytest.raises(ValueError, match=r"mean must have one number for each of 1 planes, got \(0.3, 0.4, 0.5\)"):
+        preparation.normalised(jnp.asarray(IMAGES[..., :1]))
 
 
 @pytest.mark.parametrize(
@@ -151,6 +148,13 @@ def test_normalised_images_have_mean_0_and_deviation_1(digits):
     [
         (((0.5,), (0.5, 0.5)), "one number for each plane"),
         (((0.5,), (0.0,)), "std must be above 0"),
+        (((), ()), "std must be above 0"),
+        (((float("nan"),), (1.0,)), "mean and std must be finite"),
+        (((0.5,), (0.5,), "crop_flip", -1), "shift must be 0 or more, got -1"),
+        (((0.5,), (0.5,), "flip"), "augment must be one of crop_flip, none, or module:Name, got 'flip'"),
+        (((0.5,), (0.5,), "math:pi"), "augment must be a function .*'math:pi'"),
+        (((0.5,), (0.5,), "math:hypot", 4, {"turn": 1}), "augment must be a function .*'math:hypot'.*'turn'"),
+        (((0.5,), (0.5,), "none", 4, {"turn": 1}), "augment must be a function .* unexpected keyword argument 'turn'"),
     ],
 )
 def test_preparations_that_make_no_sense_are_refused(arguments, message):
@@ -176,3 +180,41 @@ def test_crop_flip_shifts_by_at_most_four_and_mirrors_half(digits):
         shifts |= {found[0][:2]}
     assert 16 < mirrored < 48
     assert len(shifts) > 30
+
+
+def test_double_precision_and_strict_ranks_change_nothing(digits):
+    images, key = jnp.asarray(digits.images[:32]), jax.random.key(1)
+    preparation = data.Preparation((0.3,), (0.3,), "crop_flip")
+    expected = np.asarray(preparation.for_training(key, images))
+    with jax.enable_x64(True), jax.numpy_rank_promotion("raise"):
+        found = preparation.for_training(key, images)
+    assert found.dtype == jnp.float32
+    np.testing.assert_array_equal(found, expected)
+
+
+OWN = """
+def invert(key, images, shift, by=255):
+    return by - images - shift
+
+def floats(key, images):
+    return images / 255
+"""
+
+
+def test_an_own_augmentation(tmp_path, monkeypatch):
+    (tmp_path / "own_augment.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    images, key = jnp.asarray(IMAGES // 2), jax.random.key(0)
+    make = lambda *arguments: data.Preparation((0.5,) * 3, (0.25,) * 3, *arguments)  # noqa: E731
+    plain = make()
+    np.testing.assert_array_equal(
+        make("own_augment:invert", 3).for_training(key, images), plain.normalised(255 - images - 3)
+    )
+    np.testing.assert_array_equal(
+        make("own_augment:invert", 3, {"by": 200}).for_training(key, images), plain.normalised(200 - images - 3)
+    )
+    # Floats of 1 for white, among bytes of 255, would be normalised as what they were not.
+    with pytest.raises(
+        ValueError, match=r"augment must return images of .* type uint8.* got .*float32 from 'own_augment"
+    ):
+        make("own_augment:floats").for_training(key, images)

@@ -14,7 +14,7 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, Int, Num
 
-from awn_jax.data.sources import ImageSet
+from awn_jax.data.images import ImageSet
 
 BATCH_AXIS = "data"
 DEVICE_BYTES = 2 << 30
@@ -31,7 +31,17 @@ def _epoch_order(seed: int, epoch: int, count: int) -> Int[np.ndarray, " N"]:
 
 
 def batch_order(seed: int, count: int, batch_size: int, step: int) -> Int[np.ndarray, " B"]:
-    """The examples of one step. Every epoch is a fresh permutation; a batch may span two, so no image is left out."""
+    """The examples of one step. Every epoch is a fresh permutation; a batch may span two, so no image is left out.
+
+    Args:
+        seed: of the permutations.
+        count: N, of the images.
+        batch_size: B, of all devices and hosts together.
+        step: counted from 0.
+
+    Returns:
+        Positions in [0, N).
+    """
     positions = np.arange(step * batch_size, (step + 1) * batch_size)
     epochs, within = np.divmod(positions, count)
     order = np.empty(batch_size, np.int32)
@@ -65,14 +75,16 @@ def make_feed(data: ImageSet, mesh: Mesh, *, seed: int, batch_size: int, on_devi
     Args:
         data: the images.
         mesh: devices, with an axis `data` over which each batch is split.
-        seed: of the order.
+        seed: of the order, 0 or more.
         batch_size: of all devices and hosts together.
         on_device: keep the whole set on every device, so that a step moves only indices; or copy each batch from the host's
             memory, every process its own share. None chooses the device below 2 GiB.
 
     Raises:
-        ValueError: if the batch cannot be split evenly over the devices, or is larger than the set.
+        ValueError: if the seed is negative, or the batch cannot be split evenly over the devices or is larger than the set.
     """
+    if seed < 0:
+        raise ValueError(f"seed must be 0 or more, got {seed}")
     devices = mesh.shape[BATCH_AXIS]
     if batch_size < 1 or batch_size % devices:
         raise ValueError(f"batch_size must be a positive multiple of the {devices} devices, got {batch_size}")
@@ -130,11 +142,18 @@ def once_through(
     """Every image once, in order: images, labels and which of them count, each batch split over the mesh.
 
     Args:
-        data: the images.
+        data: the images, at least one.
         mesh: devices, with an axis `data`.
-        batch_size: rounded up to a multiple of the devices. The last batch is filled up with the first images again, which
-            do not count.
+        batch_size: at least 1; rounded up to a multiple of the devices. The last batch is filled up with the first images
+            again, which do not count.
+
+    Raises:
+        ValueError: at the first batch, if there are no images or a batch would hold none.
     """
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be 1 or more, got {batch_size}")
+    if not len(data):
+        raise ValueError("data must hold at least one image, got none")
     devices = mesh.shape[BATCH_AXIS]
     batch_size = -(-min(batch_size, len(data)) // devices) * devices
     sharded = NamedSharding(mesh, PartitionSpec(BATCH_AXIS))

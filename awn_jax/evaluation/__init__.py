@@ -1,5 +1,5 @@
-"""Accuracy at every width."""
+"""Metrics at every width."""
 
-from awn_jax.evaluation.sweep import Row, Sweep, area_under_curve, make_scorer, sweep
+from awn_jax.evaluation.sweep import Row, Sweep, SweepError, area_under_curve, sweep
 
-__all__ = ["Row", "Sweep", "area_under_curve", "make_scorer", "sweep"]
+__all__ = ["Row", "Sweep", "SweepError", "area_under_curve", "sweep"]

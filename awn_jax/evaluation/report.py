@@ -2,18 +2,26 @@
 
 import csv
 import dataclasses
+import io
 import pathlib
 from collections.abc import Mapping
+from typing import Any
 
-from awn_jax import files
-from awn_jax.evaluation.sweep import Sweep
+from awn_jax import files, tasks
+from awn_jax.evaluation.sweep import Row, Sweep
+from awn_jax.tasks import Metric
 
 
 def table(sweep: Sweep) -> str:
     """A readable table, one line for each width."""
-    lines = [f"{'width':>7}  {'params':>9}  {'MACs':>13}  {'top-1 %':>7}  {'loss':>7}"]
+    shown = _shown(sweep)
+    heads = "".join(f"  {metric.title:>7}" for metric in shown.values())
+    lines = [f"{'width':>7}  {'params':>9}  {'MACs':>13}{heads}"]
     for row in sweep.rows:
-        lines.append(f"{row.width:7.4f}  {row.params:9,d}  {row.macs:13,d}  {100 * row.top1:7.2f}  {row.loss:7.4f}")
+        cells = "".join(
+            f"  {metric.show(row.metrics[name]):>{max(7, len(metric.title))}}" for name, metric in shown.items()
+        )
+        lines.append(f"{row.width:7.4f}  {row.params:9,d}  {row.macs:13,d}{cells}")
     return "\n".join(lines)
 
 
@@ -26,41 +34,63 @@ def summary(sweep: Sweep) -> str:
     )
 
 
-def write(
-    sweep: Sweep, folder: pathlib.Path, *, name: str = "sweep", extra: Mapping[str, object] | None = None
-) -> None:
-    """Writes `sweep.json` and `sweep.csv`; `extra` says in the JSON what was swept."""
-    rows = [dataclasses.asdict(row) for row in sweep.rows]
-    content = {
-        "auc": sweep.auc,
-        "mean10": sweep.mean10,
-        "alpha_min": sweep.alpha_min,
-        "edges": sweep.edges,
-        **(extra or {}),
-        "rows": rows,
-    }
-    files.write_json(folder / f"{name}.json", content)
-    with (folder / f"{name}.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, ["width", "params", "macs", "top1", "loss"])
-        writer.writeheader()
-        writer.writerows(rows)
+def to_json(sweep: Sweep) -> dict[str, Any]:
+    """A sweep as JSON has it; the metrics of a row stand beside its width."""
+    rows = [{"width": row.width, "params": row.params, "macs": row.macs, **row.metrics} for row in sweep.rows]
+    return {**dataclasses.asdict(sweep), "rows": rows}
+
+
+def from_json(content: Mapping[str, Any]) -> Sweep:
+    """A sweep from what `to_json` gave.
+
+    Raises:
+        KeyError, TypeError: if it is none.
+    """
+    rows = []
+    for row in content["rows"]:
+        metrics = {name: value for name, value in row.items() if name not in ("width", "params", "macs")}
+        rows.append(Row(row["width"], row["params"], row["macs"], metrics))
+    metric = content.get("metric", tasks.Classification().metric)
+    edges = tuple(content["edges"])
+    return Sweep(tuple(rows), edges, content["alpha_min"], metric, content["auc"], content["mean10"])
+
+
+def write(sweep: Sweep, folder: pathlib.Path, facts: Mapping[str, object]) -> None:
+    """Writes `sweep.json` and `sweep.csv`; the facts say in the JSON what was swept."""
+    content = to_json(sweep)
+    rows = content.pop("rows")
+    files.write_json(folder / "sweep.json", {**content, **facts, "rows": rows})
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, list(rows[0]))
+    writer.writeheader()
+    writer.writerows(rows)
+    files.write_text(folder / "sweep.csv", text.getvalue())
 
 
 def plot(sweeps: Mapping[str, Sweep], path: pathlib.Path) -> None:
-    """Draws top-1 accuracy over width and over multiply-accumulates, one line for each named sweep."""
+    """Draws the metric over width and over multiply-accumulates, one line for each named sweep."""
     import matplotlib.figure
 
     figure = matplotlib.figure.Figure(figsize=(9, 3.8), layout="constrained")
     by_width, by_macs = figure.subplots(1, 2, sharey=True)
+    first = next(iter(sweeps.values()))
+    metric = _shown(first)[first.metric]
     for name, sweep in sweeps.items():
-        top1 = [100 * row.top1 for row in sweep.rows]
-        label = f"{name} (AUC {100 * sweep.auc:.2f})"
-        by_width.plot([row.width for row in sweep.rows], top1, ".-", label=label)
-        by_macs.plot([row.macs / 1e6 for row in sweep.rows], top1, ".-", label=label)
-    by_width.set(xlabel="width α", ylabel="top-1 accuracy, %")
+        values = [metric.scale * value for value in sweep.values]
+        # A name is not to be read as mathematics.
+        label = f"{name} (AUC {metric.show(sweep.auc)})".replace("$", r"\$")
+        by_width.plot([row.width for row in sweep.rows], values, ".-", label=label)
+        by_macs.plot([row.macs / 1e6 for row in sweep.rows], values, ".-", label=label)
+    by_width.set(xlabel="width α", ylabel=metric.title)
     by_macs.set(xlabel="million multiply-accumulates for one image")
     for axes in (by_width, by_macs):
         axes.grid(alpha=0.3)
     # Against operations the curves rise early and leave that corner free.
     by_macs.legend(fontsize="small", loc="lower right")
-    figure.savefig(path, dpi=150)
+    files.write_figure(figure, path)
+
+
+def _shown(sweep: Sweep) -> dict[str, Metric]:
+    """How the metrics of a sweep are shown."""
+    known = {name: metric for task in tasks.TASKS.values() for name, metric in task.metrics.items()}
+    return {name: known.get(name, Metric(name, 1, 4)) for name in sweep.rows[0].metrics}

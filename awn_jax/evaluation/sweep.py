@@ -1,4 +1,4 @@
-"""The width–accuracy curve: every width from one full-width pass over the images.
+"""The curve of a network's metrics over the width: every width from one full-width pass over the images.
 
 Dimensions: B batch, N widths.
 """
@@ -6,24 +6,27 @@ Dimensions: B batch, N widths.
 import bisect
 import dataclasses
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-import optax
 import tqdm
-from flax import nnx
 from jax.sharding import Mesh
-from jaxtyping import Array, Bool, Float, Int, Num
 
-from awn_jax import inspection, platform
 from awn_jax import widths as width_arithmetic
-from awn_jax.data import ImageSet, Preparation, once_through, replicate
-from awn_jax.models import AnyWidthClassifier, axes, distinct_widths
+from awn_jax.data import ImageSet, Preparation, once_through
+from awn_jax.errors import UserError
+from awn_jax.evaluation.scorers import Scorer, scorer
+from awn_jax.models import AnyWidthNetwork, axes, distinct_widths
+from awn_jax.network import costs
+from awn_jax.tasks import Classification, Task
 
-Scores = tuple[Float[Array, " N"], Float[Array, " N"]]
+# Of networks that are scored width by width.
+MOST_WIDTHS = 64
+
+
+class SweepError(UserError, ValueError):
+    """A network's scores are not finite; the message says at which width."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,16 +35,14 @@ class Row:
 
     Attributes:
         width: α.
-        params, macs: see `inspection.Cost`.
-        top1: share of the images whose largest logit is the label's.
-        loss: mean cross-entropy.
+        params, macs: see `network.Cost`.
+        metrics: of the task, by name.
     """
 
     width: float
     params: int
     macs: int
-    top1: float
-    loss: float
+    metrics: Mapping[str, float]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,19 +53,30 @@ class Sweep:
         rows: ascending widths.
         edges: widths at which one row's sub-network gives way to the next one's; one fewer.
         alpha_min: the narrowest.
-        auc: area under the top-1 accuracy, see `area_under_curve`.
-        mean10: mean top-1 accuracy over ten evenly spaced widths, as the paper's code prints.
+        metric: the name of the metric that the curve is drawn of.
+        auc: area under that metric, see `area_under_curve`.
+        mean10: its mean over ten evenly spaced widths, as the paper's code prints.
     """
 
     rows: tuple[Row, ...]
     edges: tuple[float, ...]
     alpha_min: float
+    metric: str
     auc: float
     mean10: float
+
+    @property
+    def values(self) -> list[float]:
+        """The metric of each row."""
+        return [row.metrics[self.metric] for row in self.rows]
 
     def at(self, width: float) -> Row:
         """The row of the sub-network that a width gives."""
         return self.rows[bisect.bisect_left(self.edges, width)]
+
+    def value(self, width: float) -> float:
+        """The metric of the sub-network that a width gives."""
+        return self.at(width).metrics[self.metric]
 
 
 def area_under_curve(widths: Sequence[float], values: Sequence[float]) -> float:
@@ -101,34 +113,8 @@ def evenly_spaced_mean(
     return float(np.asarray(values)[np.searchsorted(edges, at)].mean())
 
 
-def make_scorer(
-    model: AnyWidthClassifier, at: Sequence[float], preparation: Preparation
-) -> Callable[[Any, Num[Array, "B H W P"], Int[Array, " B"], Bool[Array, " B"]], Scores]:
-    """Compiles the function that scores a batch at all widths.
-
-    Args:
-        model: in inference mode.
-        at: ascending widths.
-        preparation: of the images.
-
-    Returns:
-        `(state, images, labels, counted) -> (correct, loss)`, sums over the images that count, for each width.
-    """
-    graphdef = nnx.split(model)[0]
-
-    def score(state: Any, images: Array, labels: Array, counted: Array) -> Scores:
-        model = nnx.merge(graphdef, state)
-        x = preparation.normalised(images)
-        logits = model.logits_at(x, at)
-        losses = optax.softmax_cross_entropy_with_integer_labels(logits, jnp.broadcast_to(labels, logits.shape[:-1]))
-        correct = (logits.argmax(-1) == labels) & counted
-        return correct.sum(-1).astype(jnp.float32), jnp.where(counted, losses, 0).sum(-1)
-
-    return jax.jit(score, compiler_options=platform.compiler_options())
-
-
 def sweep(
-    model: AnyWidthClassifier,
+    model: AnyWidthNetwork,
     data: ImageSet,
     preparation: Preparation,
     mesh: Mesh,
@@ -136,43 +122,78 @@ def sweep(
     minimum: float = 0.25,
     at: Sequence[float] | None = None,
     batch_size: int = 1000,
+    task: Task | None = None,
     progress: bool = True,
 ) -> Sweep:
     """Scores a network at every distinct sub-network in [minimum, 1], in one full-width pass for each batch.
 
+    Outputs are held for so many widths at a time that they take at most `scorers.NUMBERS` numbers. A network whose narrow
+    parts are not prefixes of the wide one has a pass for each width, and at most `MOST_WIDTHS` evenly spaced ones are scored.
+
     Args:
-        model: any-width classifier; it is put into inference mode.
+        model: it is put into inference mode.
         data: images to score.
         preparation: normalisation.
         mesh: devices; each batch is split over them.
         minimum: α_min.
         at: ascending widths to score instead of all; the area is then taken over their range.
-        batch_size: rounded up to a multiple of the devices.
+        batch_size: at least 1; rounded up to a multiple of the devices.
+        task: what the network is for; classification if None.
         progress: show a bar on a terminal.
 
     Raises:
-        ValueError: if a width is outside (0, 1], or `at` is not ascending.
+        ValueError: if a width is outside (0, 1], `at` is not ascending, `batch_size` below 1, or there are no images.
+        SweepError: if a score is not finite.
     """
+    task = Classification() if task is None else task
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+    if not len(data):
+        raise ValueError("data must hold at least one image, got none")
     model.eval()
-    names = tuple(at) if at is not None else distinct_widths(model, minimum)
-    scorer = make_scorer(model, names, preparation)
-    state = replicate(nnx.split(model)[1], mesh)
-    batches = once_through(data, mesh, batch_size)
-    bar = {"desc": "sweep", "leave": False, "disable": None if progress else True}
-    totals = [scorer(state, *batch) for batch in tqdm.tqdm(batches, total=-(-len(data) // batch_size), **bar)]
-    correct, loss = (np.sum([np.asarray(total[i], np.float64) for total in totals], 0) / len(data) for i in (0, 1))
-    costs = [inspection.cost(model, data.images.shape[1:], width) for width in names]
-    rows = tuple(Row(w, *c, float(t), float(n)) for w, c, t, n in zip(names, costs, correct, loss, strict=True))
-    edges = _edges(model, names)
-    top1 = [row.top1 for row in rows]
-    return Sweep(
-        rows, tuple(edges), float(names[0]), area_under_curve(names, top1), evenly_spaced_mean(names, top1, edges)
+    names = list(at) if at is not None else _all_widths(model, data, minimum)
+    score = scorer(model, names, preparation, task, data.image_size, min(batch_size, len(data)), mesh)
+    metrics = _scores(score, data, mesh, batch_size, progress)
+    params, macs = costs(model, data.image_size, names)
+    for name, values in metrics.items():
+        if not np.isfinite(values).all():
+            width = names[int(np.argmin(np.isfinite(values)))]
+            raise SweepError(f"{name} is not finite at width {width:g}: are the weights, or the images, damaged?")
+    rows = tuple(
+        Row(float(width), int(p), int(m), {name: float(values[i]) for name, values in metrics.items()})
+        for i, (width, p, m) in enumerate(zip(names, params, macs, strict=True))
     )
+    curve = [row.metrics[task.metric] for row in rows]
+    edges = _edges(model, names)
+    area, mean10 = area_under_curve(names, curve), evenly_spaced_mean(names, curve, edges)
+    return Sweep(rows, tuple(edges), float(names[0]), task.metric, area, mean10)
 
 
-def _edges(model: AnyWidthClassifier, at: Sequence[float]) -> list[float]:
+def _scores(score: Scorer, data: ImageSet, mesh: Mesh, batch_size: int, progress: bool) -> dict[str, np.ndarray]:
+    batches = once_through(data, mesh, batch_size)
+    bar = {"desc": f"sweep{score.chunks}", "leave": False, "disable": None if progress else True}
+    for batch in tqdm.tqdm(batches, total=-(-len(data) // batch_size), **bar):
+        score.add(*batch)
+    return score.finish()
+
+
+def _all_widths(model: AnyWidthNetwork, data: ImageSet, minimum: float) -> list[float]:
+    found = distinct_widths(model, minimum)
+    if len(found) > MOST_WIDTHS and not model.nests(data.image_size):
+        chosen = np.linspace(0, len(found) - 1, MOST_WIDTHS).round().astype(int)
+        return [found[i] for i in chosen]
+    return list(found)
+
+
+def _edges(model: AnyWidthNetwork, at: Sequence[float]) -> list[float]:
     """Where one of the listed widths' sub-networks gives way to the next: the birth after each, or, between widths that
     skip sub-networks, the last birth before the next. Two widths of one sub-network part at the second."""
     births = width_arithmetic.cuts(axes(model), at[0])
     exact = [width_arithmetic.exact_width(width) for width in at]
-    return [float(max((b for b in births if low <= b < high), default=low)) for low, high in itertools.pairwise(exact)]
+    return [float(_last_between(births, low, high)) for low, high in itertools.pairwise(exact)]
+
+
+def _last_between(births: Sequence[Any], low: Any, high: Any) -> Any:
+    """The last birth in [low, high); `low` if there is none."""
+    before = bisect.bisect_left(births, high)
+    return births[before - 1] if before and births[before - 1] >= low else low

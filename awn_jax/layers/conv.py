@@ -4,6 +4,7 @@ Dimensions: B batch, H height, W width in pixels, C input channels, K output cha
 """
 
 import jax.numpy as jnp
+from awn_kernels import Implementation, triangular_conv
 from flax import nnx
 from jax import lax
 from jaxtyping import Array, Float
@@ -11,8 +12,7 @@ from jaxtyping import Array, Float
 from awn_jax import widths
 from awn_jax.layers.op import Ordinary
 from awn_jax.layers.sliced import Sliced, Triangular
-from awn_jax.layers.window import Padding, pair, pads
-from awn_kernels import Implementation, triangular_conv
+from awn_jax.layers.window import Padding, pads, pair
 
 
 class Conv(Sliced):
@@ -76,12 +76,12 @@ class Conv(Sliced):
 
     def ordinary(self, width: widths.Width, *shapes: tuple[int, ...]) -> Ordinary:
         spread = tuple((size - 1) * step + 1 for size, step in zip(self.kernel_size, self.kernel_dilation, strict=True))
-        padding = self.padding
-        if isinstance(padding, str):
-            padding = lax.padtype_to_pads(shapes[0][:2], spread, self.strides, padding)
+        sides: Any = self.padding
+        if isinstance(sides, str):
+            sides = lax.padtype_to_pads(shapes[0][:2], spread, self.strides, sides)
         settings = {
             "strides": self.strides,
-            "padding": tuple((int(low), int(high)) for low, high in padding),
+            "padding": tuple((int(low), int(high)) for low, high in sides),
             "dilation": self.kernel_dilation,
         }
         return Ordinary("conv", self.at_width(width), settings)

@@ -1,13 +1,13 @@
 """A hidden dense layer with triangular channels."""
 
 import jax.numpy as jnp
+from awn_kernels import Implementation, triangular_matmul
 from flax import nnx
 from jaxtyping import Array, Float
 
 from awn_jax import widths
 from awn_jax.layers.op import Ordinary
 from awn_jax.layers.sliced import Sliced, Triangular
-from awn_kernels import Implementation, triangular_matmul
 
 
 class Dense(Sliced):

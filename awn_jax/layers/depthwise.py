@@ -62,9 +62,7 @@ class DepthwiseConv(Layer):
         check_channels(self, x, self.axis.active(width), width)
         return self._product(x, slice(0, self.axis.active(width)))
 
-    def added(
-        self, x: Float[Array, "B H W C"], *, width: widths.Width, after: widths.Width
-    ) -> Float[Array, "B h w C"]:
+    def added(self, x: Float[Array, "B H W C"], *, width: widths.Width, after: widths.Width) -> Float[Array, "B h w C"]:
         return self._product(x, slice(self.axis.active(after), self.axis.active(width)))
 
     def _product(self, x: Array, channels: slice) -> Array:
@@ -109,7 +107,12 @@ def by_taps(
     total: Array | None = None
     for row in range(kernel.shape[0]):
         for column in range(kernel.shape[1]):
-            last = (x.shape[0], row + (height - 1) * strides[0] + 1, column + (breadth - 1) * strides[1] + 1, x.shape[3])
+            last = (
+                x.shape[0],
+                row + (height - 1) * strides[0] + 1,
+                column + (breadth - 1) * strides[1] + 1,
+                x.shape[3],
+            )
             shifted = lax.slice(x, (0, row, column, 0), last, (1, *strides, 1)) * kernel[row, column]
             total = shifted if total is None else total + shifted
     assert total is not None

@@ -12,7 +12,9 @@ from awn_jax import widths
 from awn_jax.layers.op import Layer, Ordinary, check_channels
 
 
-def dropout(key: PRNGKeyArray, x: Float[Array, "B ... C"], rate: float, channels: int) -> Float[Array, "B ... C"]:
+def dropout(
+    key: PRNGKeyArray, x: Float[Array, "B ... C"], rate: float | Float[Array, ""], channels: int
+) -> Float[Array, "B ... C"]:
     """Sets a share of the features to zero at random, and scales up the others to keep the mean.
 
     With the same key, a narrow network misses the features that a wide one misses among its own, or fewer at a lower rate.
@@ -20,7 +22,7 @@ def dropout(key: PRNGKeyArray, x: Float[Array, "B ... C"], rate: float, channels
     Args:
         key: of the draw.
         x: features of the first C channels.
-        rate: in [0, 1).
+        rate: in [0, 1); may be data.
         channels: at full width.
     """
     kept = jax.random.uniform(key, (*x.shape[:-1], channels))[..., : x.shape[-1]] >= rate

@@ -8,10 +8,9 @@ import functools
 
 import jax
 import jax.numpy as jnp
+from awn_kernels.target import current_platform
 from jax import lax
 from jaxtyping import Array, Float
-
-from awn_kernels.target import current_platform
 
 
 def batch_moments(x: Float[Array, "B ... C"]) -> tuple[Float[Array, " C"], Float[Array, " C"]]:

@@ -66,9 +66,7 @@ class GroupedConv(Layer):
         check_channels(self, x, self.inputs.active(width), width)
         return self._dealt([conv.apply(x[..., i :: self.groups], width=width) for i, conv in enumerate(self.convs)])
 
-    def added(
-        self, x: Float[Array, "B H W C"], *, width: widths.Width, after: widths.Width
-    ) -> Float[Array, "B h w K"]:
+    def added(self, x: Float[Array, "B H W C"], *, width: widths.Width, after: widths.Width) -> Float[Array, "B h w K"]:
         parts = [conv.added(x[..., i :: self.groups], width=width, after=after) for i, conv in enumerate(self.convs)]
         return self._dealt(parts)
 
@@ -82,7 +80,8 @@ class GroupedConv(Layer):
 
     def costs(self, shape: tuple[int, ...], at: Sequence[widths.Width]) -> Costs:
         parts = [conv.costs(shape, at) for conv in self.convs]
-        return Costs(sum(part.params for part in parts), sum(part.macs for part in parts))
+        params, macs = np.sum([(part.params, part.macs) for part in parts], 0)
+        return Costs(params, macs)
 
     def ordinary(self, width: widths.Width, *shapes: tuple[int, ...]) -> Ordinary:
         # A dense kernel with zeros between groups: other programs give each group a run of channels.

@@ -59,7 +59,9 @@ class AnyWidthHead(Layer):
         features = self._pixels_first(x, width)
         return self._summed(features, self.kernel[: features.shape[-1]]) + self.bias
 
-    def added(self, x: Float[Array, "B ... C"], *, width: widths.Width, after: widths.Width) -> Float[Array, "B classes"]:
+    def added(
+        self, x: Float[Array, "B ... C"], *, width: widths.Width, after: widths.Width
+    ) -> Float[Array, "B classes"]:
         new = slice(self.inputs.active(after), self.inputs.active(width))
         return self._summed(self._flat(x), self.kernel[new])
 
@@ -81,8 +83,8 @@ class AnyWidthHead(Layer):
         kernel = self.kernel[: active[-1]]
         if active[-1] * math.prod(features.shape[:1]) * self.classes > PARTS:
             # A product for each step from one width to the next: the parts of single channels would not fit.
-            steps = itertools.pairwise([0, *active])
-            parts = jnp.stack([self._summed(features[..., a:b], kernel[a:b]) for a, b in steps])
+            grown = itertools.pairwise([0, *active])
+            parts = jnp.stack([self._summed(features[..., a:b], kernel[a:b]) for a, b in grown])
             return jnp.cumsum(parts, 0) + self.bias
         steps = np.repeat(np.arange(len(at)), np.diff([0, *active]))
         channels = jnp.einsum("bpc,cpk->cbk", features, kernel, preferred_element_type=statistics(kernel.dtype))
@@ -105,7 +107,9 @@ class AnyWidthHead(Layer):
         few = active.shape[0] <= 8
         return jnp.stack([answer(count) for count in active]) if few else lax.map(answer, active)
 
-    def _summed(self, features: Float[Array, "B P C"], kernel: Float[Array, "C P classes"]) -> Float[Array, "B classes"]:
+    def _summed(
+        self, features: Float[Array, "B P C"], kernel: Float[Array, "C P classes"]
+    ) -> Float[Array, "B classes"]:
         return jnp.einsum("bpc,cpk->bk", features, kernel, preferred_element_type=statistics(kernel.dtype))
 
     def _pixels_first(self, x: Array, width: widths.AnyWidth) -> Float[Array, "B P C"]:

@@ -42,7 +42,9 @@ class Concatenate(Layer):
         self._source = tuple(source.tolist())
         self._channel = tuple((order - starts[source]).tolist())
 
-    def __call__(self, inputs: Sequence[Float[Array, "B ... C"]], width: widths.AnyWidth = 1) -> Float[Array, "B ... K"]:  # type: ignore[override]
+    def __call__(
+        self, inputs: Sequence[Float[Array, "B ... C"]], width: widths.AnyWidth = 1
+    ) -> Float[Array, "B ... K"]:
         """The channels of all values that are active at a width, sorted by birth.
 
         Args:

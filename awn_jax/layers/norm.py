@@ -26,7 +26,9 @@ class Norm(Layer):
     axis: widths.Axis
     epsilon: float
 
-    def at_inference(self, width: widths.AnyWidth, after: widths.Width | None = None) -> tuple[Array, Array, Array, Array]:
+    def at_inference(
+        self, width: widths.AnyWidth, after: widths.Width | None = None
+    ) -> tuple[Array, Array, Array, Array]:
         """Running mean and variance, scale and bias of the channels at a width; of those born `after` one, if given."""
         raise NotImplementedError
 
@@ -97,7 +99,9 @@ class BatchNorm(Norm):
         self._follow(self.var, var * (count / max(count - 1, 1)), width)
         return y
 
-    def at_inference(self, width: widths.AnyWidth, after: widths.Width | None = None) -> tuple[Array, Array, Array, Array]:
+    def at_inference(
+        self, width: widths.AnyWidth, after: widths.Width | None = None
+    ) -> tuple[Array, Array, Array, Array]:
         channels = slice(0 if after is None else self.axis.active(after), self.axis.active(width))
         return self.mean[channels], self.var[channels], self.scale[channels], self.bias[channels]
 

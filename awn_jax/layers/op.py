@@ -59,8 +59,8 @@ class Op:
     reads_whole: ClassVar[bool] = False
     adds_up: ClassVar[bool] = False
 
-    def apply(self, *inputs: Array, width: widths.AnyWidth = 1) -> Array:
-        """The result at a width, from inputs with the channels that are active there."""
+    def apply(self, *inputs: Any, **options: Any) -> Array:
+        """`apply(*inputs, width=…)`: the result at a width, from inputs with the channels that are active there."""
         raise NotImplementedError
 
     def births(self, *inputs: widths.Axis) -> widths.Axis:
@@ -80,15 +80,16 @@ class Op:
         """
         return Costs(np.zeros(len(at), np.int64), np.zeros(len(at), np.int64))
 
-    def added(self, *inputs: Array, width: widths.Width, after: widths.Width) -> Array:
-        """What a width adds to the result at a narrower one, `after`: the new channels, or, if the op `adds_up`, a summand.
+    def added(self, *inputs: Any, **options: Any) -> Array:
+        """`added(*inputs, width=…, after=…)`: what a width adds to the result at a narrower one, `after`.
+
+        That are the new channels, or, if the op `adds_up`, a summand. Both widths are static.
 
         Args:
-            inputs: the new channels alone; all channels at `width` if the op `reads_whole`.
-            width: the wider one, static.
-            after: the narrower one, static.
+            *inputs: the new channels alone; all channels at `width` if the op `reads_whole`.
+            **options: `width` and `after`.
         """
-        return self.apply(*inputs, width=width)
+        return self.apply(*inputs, width=options["width"])
 
     def ordinary(self, width: widths.Width, *shapes: tuple[int, ...]) -> Ordinary:
         """The ordinary operation that it is at one width.
@@ -106,7 +107,7 @@ class Op:
 class Layer(Op, nnx.Module):
     """An op that is a module, as a rule because it has weights; called with its inputs and a width."""
 
-    def __call__(self, x: Array, width: widths.AnyWidth = 1) -> Array:
+    def __call__(self, x: Any, width: widths.AnyWidth = 1) -> Array:
         """The result at a width.
 
         Args:

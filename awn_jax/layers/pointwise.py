@@ -143,6 +143,8 @@ def equal(name: str, *inputs: widths.Axis) -> widths.Axis:
     """
     first, *others = inputs
     for other in others:
-        if not np.array_equal(np.multiply(first.births, other.denominator), np.multiply(other.births, first.denominator)):
+        if not np.array_equal(
+            np.multiply(first.births, other.denominator), np.multiply(other.births, first.denominator)
+        ):
             raise ValueError(f"{name} takes values whose channels are born at the same widths, these are not")
     return first

@@ -45,7 +45,9 @@ class Sliced(Layer):
         kernel = init.staircase_uniform(rngs.params(), shape, self.visible(1), fan_in=fan_in, dtype=dtype)
         self.kernel = nnx.Param(kernel)
         # PyTorch's default: the bound of the weights, taken from the whole layer.
-        bias = uniform_bias(rngs.params(), math.prod(taps) * self.inputs.channels, shape[-1], dtype) if use_bias else None
+        bias = (
+            uniform_bias(rngs.params(), math.prod(taps) * self.inputs.channels, shape[-1], dtype) if use_bias else None
+        )
         self.bias = None if bias is None else nnx.Param(bias)
 
     def visible(self, width: widths.AnyWidth) -> tuple[int, ...]:

@@ -70,7 +70,9 @@ class SwitchableBatchNorm(Norm):
             raise TypeError("SwitchableBatchNorm runs at widths that are known beforehand, not at random ones")
         return bisect.bisect_left([norm.axis.channels for norm in self.norms], self.axis.active(width))
 
-    def at_inference(self, width: widths.AnyWidth, after: widths.Width | None = None) -> tuple[Array, Array, Array, Array]:
+    def at_inference(
+        self, width: widths.AnyWidth, after: widths.Width | None = None
+    ) -> tuple[Array, Array, Array, Array]:
         return self.norms[self.position(width)].at_inference(width, after)
 
 
@@ -132,7 +134,9 @@ class CalibratedBatchNorm(Norm):
             return functional.normalise(x, *self.at_inference(width), self.epsilon)
         return functional.normalise_by_batch(x, self.scale[:active], self.bias[:active], self.epsilon)[0]
 
-    def at_inference(self, width: widths.AnyWidth, after: widths.Width | None = None) -> tuple[Array, Array, Array, Array]:
+    def at_inference(
+        self, width: widths.AnyWidth, after: widths.Width | None = None
+    ) -> tuple[Array, Array, Array, Array]:
         row = self.row(width)
         channels = slice(0 if after is None else self.axis.active(after), self.axis.active(width))
         return self.mean[row, channels], self.var[row, channels], self.scale[channels], self.bias[channels]

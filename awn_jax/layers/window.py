@@ -2,7 +2,7 @@
 
 import operator
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 Pads = tuple[tuple[int, int], tuple[int, int]]
 Padding = Literal["SAME", "VALID"] | int | Sequence[tuple[int, int]] | Sequence[Sequence[int]]
@@ -36,12 +36,11 @@ def pads(padding: Padding) -> Literal["SAME", "VALID"] | Pads:
     Raises:
         ValueError: if it is none of these.
     """
-    if padding in ("SAME", "VALID"):
-        return padding  # type: ignore[return-value]
+    if padding == "SAME" or padding == "VALID":
+        return padding
+    sides: Any = ((padding, padding), (padding, padding)) if isinstance(padding, int) else padding
     try:
-        if isinstance(padding, int):
-            padding = ((padding, padding), (padding, padding))
-        (top, bottom), (left, right) = ((operator.index(low), operator.index(high)) for low, high in padding)  # type: ignore[misc]
+        (top, bottom), (left, right) = ((operator.index(low), operator.index(high)) for low, high in sides)
     except (TypeError, ValueError):
         top = bottom = left = right = -1
     if min(top, bottom, left, right) < 0:

@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any
 
+from awn_kernels import Implementation
 from flax import nnx
 from jaxtyping import Array, Float
 
@@ -10,7 +11,6 @@ from awn_jax import families, widths
 from awn_jax.layers import max_pool, relu
 from awn_jax.models.base import AnyWidthClassifier
 from awn_jax.models.options import Options, Parts
-from awn_kernels import Implementation
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,12 +4,12 @@ import dataclasses
 from typing import Any, Literal
 
 import jax.numpy as jnp
+from awn_kernels import Implementation
 from flax import nnx
 
 from awn_jax import families, widths
 from awn_jax.layers import Conv, Dense, DepthwiseConv, Norm
 from awn_jax.layers.head import AnyWidthHead
-from awn_kernels import Implementation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Parts:
         self, inputs: widths.Axis, outputs: widths.Axis, kernel_size: int | tuple[int, int], **options: Any
     ) -> Conv:
         """A convolution, see `layers.Conv`."""
-        common = {"fan_in": self.options.fan_in, "implementation": self._implementation}
+        common: dict[str, Any] = {"fan_in": self.options.fan_in, "implementation": self._implementation}
         return self.family.conv(inputs, outputs, kernel_size, **common, **options, dtype=self.dtype, rngs=self.rngs)
 
     def depthwise(self, axis: widths.Axis, kernel_size: int | tuple[int, int], **options: Any) -> DepthwiseConv:
@@ -93,7 +93,7 @@ class Parts:
 
     def dense(self, inputs: widths.Axis, outputs: widths.Axis, **options: Any) -> Dense:
         """A hidden dense layer, see `layers.Dense`."""
-        common = {"fan_in": self.options.fan_in, "implementation": self._implementation}
+        common: dict[str, Any] = {"fan_in": self.options.fan_in, "implementation": self._implementation}
         return self.family.dense(inputs, outputs, **common, **options, dtype=self.dtype, rngs=self.rngs)
 
     def norm(self, axis: widths.Axis) -> Norm:

@@ -39,7 +39,7 @@ def modules(model: nnx.Module) -> dict[str, nnx.Module]:
 _TELLER = "_awn_teller"
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _subclass(kind: type) -> type:
     own = kind.__call__
 
@@ -49,7 +49,9 @@ def _subclass(kind: type) -> type:
     return type(kind.__name__, (kind,), {"__call__": call, "__module__": kind.__module__})
 
 
-def in_scope(path: str, module: nnx.Module, call: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def in_scope(
+    path: str, module: nnx.Module, call: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
     """A teller that writes the module's name into the program: see `scope_of`."""
     with jax.named_scope(f"awn[{path}|{type(module).__name__}]"):
         return call(*args, **kwargs)

@@ -9,10 +9,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from awn_jax import widths
+from awn_jax.errors import UserError
 from awn_jax.layers.op import Costs, Op
 
 
-class UnknownLayerError(ValueError):
+class UnknownLayerError(UserError, ValueError):
     """A network holds code that is none of the library's ops where such a one is needed; the message names it."""
 
 
@@ -112,4 +113,7 @@ class Network:
 
     def plan(self) -> list[tuple[str, tuple[int, ...]]]:
         """What runs on what, to compare two networks by."""
-        return [(node.name if node.op is None else f"{node.name} {type(node.op).__name__}", node.inputs) for node in self.nodes]
+        return [
+            (node.name if node.op is None else f"{node.name} {type(node.op).__name__}", node.inputs)
+            for node in self.nodes
+        ]

@@ -14,8 +14,44 @@ from awn_jax.layers.pointwise import Activation, Pointwise, Sum
 from awn_jax.layers.pooling import Pool, Reduction, Reshape
 
 ELEMENTWISE = frozenset(
-    "abs add cbrt ceil clamp copy cos div erf exp exp2 expm1 floor integer_pow is_finite log log1p logistic max min mul "
-    "neg nextafter pow reduce_precision rem round rsqrt sign sin sqrt square stop_gradient sub tan tanh".split()
+    [
+        "abs",
+        "add",
+        "cbrt",
+        "ceil",
+        "clamp",
+        "copy",
+        "cos",
+        "div",
+        "erf",
+        "exp",
+        "exp2",
+        "expm1",
+        "floor",
+        "integer_pow",
+        "is_finite",
+        "log",
+        "log1p",
+        "logistic",
+        "max",
+        "min",
+        "mul",
+        "neg",
+        "nextafter",
+        "pow",
+        "reduce_precision",
+        "rem",
+        "round",
+        "rsqrt",
+        "sign",
+        "sin",
+        "sqrt",
+        "square",
+        "stop_gradient",
+        "sub",
+        "tan",
+        "tanh",
+    ]
 )
 
 
@@ -27,8 +63,8 @@ def op_of(equation: JaxprEqn, constants: dict[int, Any]) -> Op | None:
         constants: the operands, by position, that do not.
     """
     name, params = equation.primitive.name, equation.params
-    data = [v.aval.shape for i, v in enumerate(equation.invars) if i not in constants]
-    (shape, *others), result = data, equation.outvars[0].aval.shape
+    data = [shape_of(v) for i, v in enumerate(equation.invars) if i not in constants]
+    (shape, *others), result = data, shape_of(equation.outvars[0])
     if name in ELEMENTWISE and len(equation.outvars) == 1 and all(other == shape == result for other in data):
         return _elementwise(equation, constants)
     if others or constants:
@@ -40,6 +76,11 @@ def op_of(equation: JaxprEqn, constants: dict[int, Any]) -> Op | None:
     if name == "reduce_window_max" and len(shape) == 4:
         return _max_pool(params)
     return None
+
+
+def shape_of(variable: Any) -> tuple[int, ...]:
+    """The shape of a variable of a program; empty for what is no array."""
+    return tuple(getattr(variable.aval, "shape", ()))
 
 
 def _elementwise(equation: JaxprEqn, constants: dict[int, Any]) -> Op | None:

@@ -19,7 +19,7 @@ from awn_jax import widths
 from awn_jax.layers.op import Costs, Op, observing
 from awn_jax.network.calls import in_scope, modules, scope_of, telling
 from awn_jax.network.nodes import Network, Node
-from awn_jax.network.plain import op_of
+from awn_jax.network.plain import op_of, shape_of
 
 # A batch of a size that is not mistaken for another axis.
 BATCH = 3
@@ -192,11 +192,11 @@ class _Reader:
         # Code that is no op: one node for each of its results.
         used = [v for v in weights if v not in self._counted]
         self._counted.update(used)
-        spent = sum(math.prod(v.aval.shape) for v in used), _products(equation) // BATCH
+        spent = sum(math.prod(shape_of(v)) for v in used), _products(equation) // BATCH
         title = f"{scope}: {name}" if scope else name
         found = []
         for number, variable in enumerate(equation.outvars):
-            shape = getattr(variable.aval, "shape", ())[1:]
+            shape = shape_of(variable)[1:]
             self.nodes.append(Node(title, None, tuple(map(int, inputs)), shape, costs=(0, 0) if number else spent))
             found.append(_Value(len(self.nodes)))
         return found
@@ -210,17 +210,17 @@ class _Reader:
             axis = op.births(*axes) if None not in axes or isinstance(op, nnx.Module) else None  # type: ignore[arg-type]
         except ValueError as error:
             problem = str(error)
-        self.nodes.append(Node(name, op, values, equation.outvars[0].aval.shape[1:], axis, problem))
+        self.nodes.append(Node(name, op, values, shape_of(equation.outvars[0])[1:], axis, problem))
         return _Value(len(self.nodes))
 
 
 def _products(equation: JaxprEqn) -> int:
     """Multiply-accumulates of a convolution or a matrix product."""
-    result = math.prod(equation.outvars[0].aval.shape)
+    result = math.prod(shape_of(equation.outvars[0]))
     if equation.primitive.name == "dot_general":
         (contracted, _), _ = equation.params["dimension_numbers"]
-        return result * math.prod(equation.invars[0].aval.shape[axis] for axis in contracted)
+        return result * math.prod(shape_of(equation.invars[0])[axis] for axis in contracted)
     if equation.primitive.name == "conv_general_dilated":
-        kernel, spec = equation.invars[1].aval.shape, equation.params["dimension_numbers"].rhs_spec
+        kernel, spec = shape_of(equation.invars[1]), equation.params["dimension_numbers"].rhs_spec
         return result * math.prod(kernel) // kernel[spec[0]]
     return 0

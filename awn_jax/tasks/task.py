@@ -62,9 +62,7 @@ class Task(abc.ABC):
         """The totals of N widths before the first batch: arrays that `update` adds to."""
 
     @abc.abstractmethod
-    def update(
-        self, totals: Totals, outputs: Outputs, targets: Targets, counted: Bool[Array, " B"]
-    ) -> Totals:
+    def update(self, totals: Totals, outputs: Outputs, targets: Targets, counted: Bool[Array, " B"]) -> Totals:
         """Totals with one more batch, of which some examples count; traced."""
 
     @abc.abstractmethod

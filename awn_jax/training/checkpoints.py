@@ -1,5 +1,11 @@
-"""Checkpoints: the only file that knows Orbax."""
+"""Checkpoints: the only file that knows Orbax.
 
+A checkpoint has three items: `model` (step, parameters, and all else that the network holds), `training` (the optimiser's state
+and the run's random key) and `checksums`, so that a network is read without its optimiser, and a flipped bit does not pass for a
+weight.
+"""
+
+import hashlib
 import logging
 import pathlib
 import sys
@@ -7,15 +13,18 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 import orbax.checkpoint as ocp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from awn_jax.errors import UserError
 from awn_jax.training.step import TrainState
 
 logging.getLogger("absl").setLevel(logging.WARNING)
 
 
-class CheckpointError(RuntimeError):
+class CheckpointError(UserError, RuntimeError):
     """A checkpoint is missing, damaged or of another network; the message says which and what to do."""
 
 
@@ -25,17 +34,19 @@ class Checkpoints:
     Args:
         folder: where they are.
         keep: how many of the newest; None keeps all.
-        create: make the folder; otherwise it must be there.
+        create: make the folder; otherwise it must be there, and nothing is written to it.
 
     Raises:
-        CheckpointError: if the folder is not there and is not to be made.
+        CheckpointError: if the folder is not there and is not to be made, or is a file.
     """
 
     def __init__(self, folder: pathlib.Path, *, keep: int | None = 2, create: bool = True):
         self.folder = folder.absolute()
+        if self.folder.exists() and not self.folder.is_dir():
+            raise CheckpointError(f"{self.folder} must be a folder, and is a file")
         if not create and not self.folder.is_dir():
             raise CheckpointError(f"{self.folder} is not there: has the run written a checkpoint yet?")
-        options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=create)
+        options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=create, read_only=not create)
         self._manager = ocp.CheckpointManager(self.folder, options=options)
 
     def latest_step(self) -> int | None:
@@ -46,48 +57,116 @@ class Checkpoints:
         """The steps of all complete checkpoints, ascending."""
         return sorted(self._manager.all_steps())
 
+    def refresh(self) -> None:
+        """Looks again at what is on disk, where another process may write."""
+        self._manager.reload()
+
     def save(self, state: TrainState, *, wait: bool = False) -> None:
-        """Writes a checkpoint in the background, unless this step has one; `wait` until it is on disk."""
+        """Writes a checkpoint in the background, unless this step has one; `wait` until it is on disk.
+
+        Raises:
+            CheckpointError: if it cannot be written.
+        """
         step = int(state.step)
-        if step != self.latest_step():
-            self._manager.save(step, args=ocp.args.StandardSave(state))
-        if wait:
-            self._manager.wait_until_finished()
+        try:
+            if step != self.latest_step():
+                items = _items(state)
+                args = {name: ocp.args.StandardSave(item) for name, item in items.items()}
+                checksums = ocp.args.JsonSave({name: checksum(item) for name, item in items.items()})
+                self._manager.save(step, args=ocp.args.Composite(**args, checksums=checksums))
+            if wait:
+                self._manager.wait_until_finished()
+        except (OSError, ValueError, RuntimeError) as error:
+            raise CheckpointError(f"{self.folder / str(step)} cannot be written: {_reason(error)}") from error
 
     def restore(self, like: TrainState, mesh: Mesh, step: int | None = None) -> TrainState:
         """A checkpoint, on the devices of a mesh.
 
         Args:
-            like: a state of the same structure, shapes and types.
+            like: a state of the same structure, shapes and types; where it has no optimiser's state (None), none is read.
             mesh: where every device gets a copy.
             step: which; None for the newest.
 
         Raises:
-            CheckpointError: if there is none, or it cannot be read as such a state.
+            CheckpointError: if there is none, it cannot be read as such a state, or is not what was written.
         """
         step = self.latest_step() if step is None else step
         if step is None:
             raise CheckpointError(f"{self.folder} holds no checkpoint")
-        place = self.folder / str(step)
+        wanted = {name: item for name, item in _items(like).items() if name == "model" or like.opt_state is not None}
+        found = self._read(step, wanted, mesh)
+        checksums = found.pop("checksums")
+        for name, item in found.items():
+            if checksums.get(name) != checksum(item):
+                raise CheckpointError(
+                    f"{self.folder / str(step)} {_damaged('its numbers are not those that were written')}"
+                )
+        model = found["model"]
+        if not all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(model) if _is_float(leaf)):
+            raise CheckpointError(f"{self.folder / str(step)} {_damaged('it holds numbers that are not finite')}")
+        training = found.get("training", {"opt_state": None, "key": like.key})
+        return TrainState(model["step"], model["params"], model["rest"], training["opt_state"], training["key"])
+
+    def _read(self, step: int, wanted: dict[str, Any], mesh: Mesh) -> dict[str, Any]:
         replicated = NamedSharding(mesh, PartitionSpec())
-        wanted = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=replicated), like)
+        shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=replicated), wanted)
+        args = {name: ocp.args.StandardRestore(item) for name, item in shapes.items()}
         shown = sys.unraisablehook
         sys.unraisablehook = _without_late_reads(shown)
         try:
-            state = self._manager.restore(step, args=ocp.args.StandardRestore(wanted))
+            found = self._manager.restore(step, args=ocp.args.Composite(**args, checksums=ocp.args.JsonRestore()))
         except Exception as error:
-            lines = str(error).strip().splitlines() or [type(error).__name__]
-            reason = lines[0].split(" [tensorstore_spec")[0][:300]
-            raise CheckpointError(
-                f"{place} cannot be restored ({reason}). If it is of another network, choose another workdir; if it is "
-                "damaged, delete that folder to go on from the checkpoint before it"
-            ) from error
+            raise CheckpointError(f"{self.folder / str(step)} {_damaged(_reason(error))}") from error
         sys.unraisablehook = shown
-        return state
+        return {name: found[name] for name in (*wanted, "checksums")}
 
     def close(self) -> None:
-        """Waits for what is being written."""
-        self._manager.close()
+        """Waits for what is being written.
+
+        Raises:
+            CheckpointError: if it could not be.
+        """
+        try:
+            self._manager.close()
+        except (OSError, ValueError, RuntimeError) as error:
+            raise CheckpointError(f"{self.folder} cannot be written: {_reason(error)}") from error
+
+
+def checksum(tree: Any) -> str:
+    """The SHA-256 of all arrays of a tree, with their places, types and shapes."""
+    digest = hashlib.sha256()
+    leaves, _ = jax.tree.flatten_with_path(tree)
+    for path, leaf in leaves:
+        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            leaf = jax.random.key_data(leaf)
+        array = np.ascontiguousarray(jax.device_get(leaf))
+        digest.update(f"{jax.tree_util.keystr(path)} {array.dtype} {array.shape}\n".encode())
+        digest.update(array.view(np.uint8).data if array.ndim else array.tobytes())
+    return digest.hexdigest()
+
+
+def _items(state: TrainState) -> dict[str, Any]:
+    model = {"step": state.step, "params": state.params, "rest": state.rest}
+    return {"model": model, "training": {"opt_state": state.opt_state, "key": state.key}}
+
+
+def _is_float(leaf: Any) -> bool:
+    return bool(jnp.issubdtype(leaf.dtype, jnp.floating))
+
+
+def _damaged(reason: str) -> str:
+    return (
+        f"cannot be restored ({reason}). If it is of another network, choose another workdir; if it is damaged, move that folder "
+        "away to go on from the checkpoint before it"
+    )
+
+
+def _reason(error: BaseException) -> str:
+    """What went wrong at the bottom of a chain of errors, in one line."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text.split(" [tensorstore_spec")[0][:300]
 
 
 def _without_late_reads(shown: Callable[[Any], Any]) -> Callable[[Any], Any]:

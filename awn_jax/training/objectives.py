@@ -101,7 +101,8 @@ def _dropout_key(key: PRNGKeyArray) -> PRNGKeyArray:
 
 def not_parameters(model: nnx.Module) -> Tree:
     """All state of a model but its parameters."""
-    return nnx.split(model, nnx.Param, ...)[2]
+    parts: Any = nnx.split(model, nnx.Param, ...)
+    return parts[2]
 
 
 class _Pass(NamedTuple):
@@ -149,15 +150,14 @@ def sequential(
         return _Pass(value, truth, outputs, moved, gradient)
 
     nests = nnx.merge(graphdef, params, rest, copy=True).nests(images.shape[1:])
-    *narrower, widest = zip(plan.widths, plan.weights, strict=True)
-    passes = [one_pass(*widest, rest, None)]
+    passes = [one_pass(plan.widths[-1], plan.weights[-1], rest, None)]
     first = passes[0]
 
     def before() -> Tree:
         # Of networks that nest, every pass begins with what the first one began with, random keys included.
         return rest if nests else passes[-1].rest
 
-    for width, weight in reversed(narrower):
+    for width, weight in reversed(list(zip(plan.widths[:-1], plan.weights[:-1], strict=True))):
         passes.append(one_pass(width, weight, before(), first.outputs))
     narrowest = passes[-1]
     if plan.draws:

@@ -13,6 +13,7 @@ from jaxtyping import Array
 
 from awn_jax import hardware
 from awn_jax.data import Feed, Preparation
+from awn_jax.errors import UserError
 from awn_jax.tasks import Task
 from awn_jax.training.objectives import CLASSIFICATION, Objective
 from awn_jax.training.plan import WidthPlan
@@ -20,7 +21,7 @@ from awn_jax.training.plan import WidthPlan
 Metrics = dict[str, Array]
 
 
-class NonFiniteError(RuntimeError):
+class NonFiniteError(UserError, RuntimeError):
     """Training has left the finite numbers; the message says where."""
 
 

@@ -1,4 +1,4 @@
-"""The logits of a whole image set at many widths, from one pass."""
+"""The outputs of a whole image set at many widths, from one pass."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,21 +9,21 @@ import tqdm
 from flax import nnx
 from jaxtyping import Array, Float
 
-from awn_jax import platform
+from awn_jax import hardware
 from awn_jax.data import ImageSet, Preparation, data_mesh, once_through
-from awn_jax.models import AnyWidthClassifier
+from awn_jax.models import AnyWidthNetwork
 
 
-def logits_at(
-    model: AnyWidthClassifier,
+def outputs_at(
+    model: AnyWidthNetwork,
     data: ImageSet,
     preparation: Preparation,
     at: Sequence[float],
     *,
     batch_size: int = 1000,
     progress: bool = True,
-) -> Float[np.ndarray, "N images classes"]:
-    """The logits of every image at N ascending widths.
+) -> Float[np.ndarray, "N images ..."]:
+    """The outputs of every image at N ascending widths.
 
     Args:
         model: it is run in inference mode, and left as it is.
@@ -39,13 +39,13 @@ def logits_at(
     graphdef, state = nnx.split(model)
 
     def run(state: Any, images: Array) -> Array:
-        model = nnx.merge(graphdef, state)
+        model = nnx.merge(graphdef, state, copy=True)
         model.eval()
-        return model.logits_at(preparation.normalised(images), at)
+        return model.outputs_at(preparation.normalised(images), at)
 
-    run = jax.jit(run, compiler_options=platform.compiler_options())
+    run = jax.jit(run, compiler_options=hardware.compiler_options())
     found = []
-    with tqdm.tqdm(total=len(data), desc="logits", unit="img", leave=False, disable=None if progress else True) as bar:
+    with tqdm.tqdm(total=len(data), desc="outputs", unit="img", leave=False, disable=None if progress else True) as bar:
         for images, _, counted in once_through(data, data_mesh(), batch_size):
             found.append(np.asarray(run(state, images))[:, np.asarray(counted)])
             bar.update(found[-1].shape[1])

@@ -1,32 +1,15 @@
-"""What an experiment is: frozen dataclasses, made once from a config file or the JSON saved beside the results."""
+"""What a run is told: frozen dataclasses, made once from a config file or from the JSON saved beside the results."""
 
-import contextlib
 import dataclasses
-import json
-import pathlib
-import typing
-from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
-import ml_collections
-
-from awn_jax import files
+from awn_jax import families, models
 from awn_jax import widths as width_arithmetic
+from awn_jax.errors import UserError
 
 
-class ConfigError(ValueError):
+class ConfigError(UserError, ValueError):
     """A config has an unknown field or a value that makes no sense; the message names it."""
-
-
-@contextlib.contextmanager
-def blaming(section: str) -> Iterator[None]:
-    """Turns the ValueError of a part that does not accept its settings into a ConfigError that names the section."""
-    try:
-        yield
-    except ConfigError:
-        raise
-    except ValueError as error:
-        raise ConfigError(f"config.{section}: {error}") from error
 
 
 def _require(condition: bool, message: str) -> None:
@@ -40,17 +23,17 @@ class DataConfig:
 
     Attributes:
         name: `digits`, `npz:PATH` or a TFDS name, see `data.load`.
-        mean, std: of each plane, where white is 1.
-        augment: `none`, or `crop_flip`: a random shift and a random horizontal flip.
+        mean, std: of each plane, where white is 1; empty to compute them from the training images.
+        augment: `none`; `crop_flip`, a random shift and a random horizontal flip; or `module:function` of one's own.
         shift: of `crop_flip`, up to so many pixels each way.
         data_dir: of TFDS; empty for its default.
         train_split, test_split: names of the splits.
     """
 
     name: str = "digits"
-    mean: tuple[float, ...] = (0.0,)
-    std: tuple[float, ...] = (1.0,)
-    augment: Literal["none", "crop_flip"] = "none"
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    augment: str = "none"
     shift: int = 4
     data_dir: str = ""
     train_split: str = "train"
@@ -67,35 +50,15 @@ class DataConfig:
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
-    """The network.
+    """The network. In a config, its options stand beside its name.
 
     Attributes:
-        name: `lenet_3c1l`.
-        conv: `triangular`, or `ordinary` for the rivals.
-        norm: `shared` by all widths, `switchable` (one for each of `widths.fixed`) or `calibrated` after training.
-        channels: of each layer at full width.
-        group: channels born together.
-        core: α of the narrowest network there is, whose channels all read each other; 0 for the paper's triangle.
-        fan_in: what the initial scale of a channel counts: all inputs (`full`) or those that it may read (`visible`).
-        dropout: while training, share of the features that the head misses at full width; at width α, α times that.
-        implementation: of the convolutions; empty for the fastest, see `kernels.triangular_conv`.
+        name: of `models.MODELS`, or `module:Class` for one's own.
+        options: the network's own, see `models.Options`.
     """
 
-    name: Literal["lenet_3c1l"] = "lenet_3c1l"
-    conv: Literal["triangular", "ordinary"] = "triangular"
-    norm: Literal["shared", "switchable", "calibrated"] = "shared"
-    channels: int = 45
-    group: int = 1
-    core: float = 0.0
-    fan_in: Literal["full", "visible"] = "full"
-    dropout: float = 0.0
-    implementation: Literal["", "reference", "xla_staircase", "pallas_tpu", "pallas_mosaic_gpu"] = ""
-
-    def __post_init__(self):
-        _require(self.channels >= 1, f"model.channels must be at least 1, got {self.channels}")
-        _require(self.group >= 1, f"model.group must be at least 1, got {self.group}")
-        _require(0 <= self.core <= 1, f"model.core must be in [0, 1], got {self.core}")
-        _require(0 <= self.dropout < 1, f"model.dropout must be in [0, 1), got {self.dropout}")
+    name: str
+    options: models.Options
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,7 +67,7 @@ class WidthsConfig:
 
     Attributes:
         train: `all` distinct widths, the `fixed` ones, or `random`: the ends of [minimum, 1] and `passes − 2` draws.
-        how: `nested` (one pass for all; needs triangular layers and a shared norm) or `sequential` (one for each, the
+        how: `nested` (one pass for all; needs a triangular network) or `sequential` (one for each, the
             paper's Algorithm 1).
         minimum: α_min, for training and for the area under the curve.
         fixed: the widths of `fixed`.
@@ -116,6 +79,8 @@ class WidthsConfig:
         distillation: share of each narrower width's loss that is taken with the soft predictions of the widest.
         calibrate: for norms that need it, at how many evenly spaced widths statistics are computed after training; 0 for
             every distinct sub-network.
+        calibration: `exact`, one layer after the other, each with those before it calibrated already; or `running`, all layers
+            of a width in one pass.
     """
 
     train: Literal["all", "fixed", "random"] = "all"
@@ -127,6 +92,7 @@ class WidthsConfig:
     ends: float = 0.0
     distillation: float = 0.0
     calibrate: int = 0
+    calibration: Literal["exact", "running"] = "exact"
 
     def __post_init__(self):
         try:
@@ -159,7 +125,8 @@ class TrainConfig:
         epochs: passes over the training images.
         batch_size: over all devices.
         seed: of weights, order, augmentation and random widths.
-        optimizer: `sgd` or `adamw`.
+        loss: `cross_entropy`, or `module:function` for one's own of outputs [N, B, …] and targets, giving [N, B].
+        optimizer: `sgd`, `adamw`, or `module:function` for one's own, called as those of `training.optim`.
         learning_rate: the first one.
         schedule: `step`, `linear` or `cosine`, see `training.optim.learning_rate`.
         decay_at, decay_factor: of `step`.
@@ -169,12 +136,14 @@ class TrainConfig:
         checkpoint_minutes: time between two checkpoints; one is written at the end in any case.
         snapshots: states to keep on the way, evenly spaced; in the workdir's folder of that name.
         steps_per_dispatch: 0 for the platform's best.
+        implementation: of the convolutions while training; empty for the fastest, see `awn_kernels.triangular_conv`.
     """
 
     epochs: float = 20.0
     batch_size: int = 128
     seed: int = 0
-    optimizer: Literal["sgd", "adamw"] = "sgd"
+    loss: str = "cross_entropy"
+    optimizer: str = "sgd"
     learning_rate: float = 0.01
     schedule: Literal["step", "linear", "cosine"] = "step"
     decay_at: tuple[float, ...] = (0.5, 0.75)
@@ -185,6 +154,7 @@ class TrainConfig:
     checkpoint_minutes: float = 2.0
     snapshots: int = 0
     steps_per_dispatch: int = 0
+    implementation: Literal["", "reference", "xla_staircase", "pallas_tpu"] = ""
 
     def __post_init__(self):
         _require(0 < self.epochs < float("inf"), f"train.epochs must be above 0 and finite, got {self.epochs}")
@@ -210,118 +180,65 @@ class TrainConfig:
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """One experiment."""
+    """One run.
 
+    Attributes:
+        model, data, widths, train: see their classes.
+        task: of `tasks.TASKS`, or `module:Class` for one's own.
+    """
+
+    model: ModelConfig
     data: DataConfig = DataConfig()
-    model: ModelConfig = ModelConfig()
     widths: WidthsConfig = WidthsConfig()
     train: TrainConfig = TrainConfig()
+    task: str = "classify"
 
     def __post_init__(self):
-        model, widths = self.model, self.widths
+        options, widths = self.model.options, self.widths
         _require(
-            widths.how == "sequential" or (model.conv, model.norm) == ("triangular", "shared"),
-            "widths.how must be 'sequential' unless model.conv is 'triangular' and model.norm is 'shared', got "
-            f"{widths.how!r} with {model.conv!r} and {model.norm!r}",
+            widths.how == "sequential" or options.family in families.NESTED,
+            f"widths.how must be 'sequential' unless model.family is one of {families.NESTED}, got {widths.how!r} with "
+            f"{options.family!r}",
         )
         _require(
-            model.norm != "switchable" or (widths.train == "fixed" and 1 in widths.fixed),
-            "widths.train must be 'fixed' and widths.fixed hold 1 where model.norm is 'switchable', got "
+            options.family != "s_net" or (widths.train == "fixed" and 1 in widths.fixed),
+            "widths.train must be 'fixed' and widths.fixed hold 1 where model.family is 's_net', got "
             f"{widths.train!r} and {widths.fixed}",
         )
         _require(
-            not widths.calibrate or model.norm == "calibrated",
-            f"widths.calibrate must be 0 unless model.norm is 'calibrated', got {widths.calibrate} with {model.norm!r}",
+            options.family != "single" or (widths.train, widths.fixed) == ("fixed", (1.0,)),
+            "widths.train must be 'fixed' and widths.fixed (1.0,) where model.family is 'single', got "
+            f"{widths.train!r} and {widths.fixed}",
         )
         _require(
-            model.core <= widths.minimum,
-            f"model.core must be at most widths.minimum={widths.minimum}, got {model.core}",
+            not widths.calibrate or options.family == "us_net",
+            f"widths.calibrate must be 0 unless model.family is 'us_net', got {widths.calibrate} with {options.family!r}",
+        )
+        _require(
+            options.core <= widths.minimum,
+            f"model.core must be at most widths.minimum={widths.minimum}, got {options.core}",
         )
 
 
 # May differ between a run and its continuation: they do not change the result.
-FREE_ON_RESUME = ("data.data_dir", "data.test_split", "train.log_every", "train.checkpoint_minutes", "train.snapshots")
-
-
-def default() -> ml_collections.ConfigDict:
-    """A config with every field at its default, for a file in `configs/` to change."""
-    return ml_collections.ConfigDict(dataclasses.asdict(Config()))
-
-
-def parse(config: Mapping[str, Any] | ml_collections.ConfigDict) -> Config:
-    """Checks a config and freezes it.
-
-    Raises:
-        ConfigError: if a field is unknown, of another type, or has a value that makes no sense.
-    """
-    values = config.to_dict() if isinstance(config, ml_collections.ConfigDict) else config
-    return _build(Config, values, "config")
-
-
-def _build(kind: Any, values: Any, where: str) -> Any:
-    if not isinstance(values, Mapping):
-        raise ConfigError(f"{where} must hold fields, got {values!r}")
-    hints = typing.get_type_hints(kind)
-    for name in values:
-        if name not in hints:
-            raise ConfigError(f"{where} has no field {name!r}; it has {', '.join(hints)}")
-    built = {}
-    for name, value in values.items():
-        hint, place = hints[name], f"{where}.{name}"
-        built[name] = _build(hint, value, place) if dataclasses.is_dataclass(hint) else _convert(hint, value, place)
-    return kind(**built)
-
-
-def _convert(hint: Any, value: Any, where: str) -> Any:
-    origin = typing.get_origin(hint)
-    if origin is Literal:
-        options = typing.get_args(hint)
-        _require(value in options, f"{where} must be one of {', '.join(map(repr, options))}, got {value!r}")
-        return value
-    if origin is tuple:
-        _require(isinstance(value, list | tuple), f"{where} must be a list, got {value!r}")
-        return tuple(_convert(typing.get_args(hint)[0], item, where) for item in value)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    _require(
-        isinstance(value, hint) and (hint is bool or not isinstance(value, bool)),
-        f"{where} must be of type {hint.__name__}, got {value!r}",
-    )
-    return value
-
-
-def save(config: Config, path: pathlib.Path) -> None:
-    """Writes a config as JSON."""
-    files.write_json(path, dataclasses.asdict(config))
-
-
-def load(path: pathlib.Path) -> Config:
-    """Reads a config that `save` wrote.
-
-    Raises:
-        ConfigError: if the file is not there or not such a config.
-    """
-    try:
-        return parse(json.loads(path.read_text()))
-    except (FileNotFoundError, NotADirectoryError):
-        raise ConfigError(f"{path} is not there: is {path.parent} the workdir of a run?") from None
-    except json.JSONDecodeError as error:
-        raise ConfigError(f"{path} is not JSON: {error}") from error
+FREE_ON_RESUME = frozenset(
+    {
+        "data.data_dir",
+        "data.test_split",
+        "train.log_every",
+        "train.checkpoint_minutes",
+        "train.snapshots",
+        "train.implementation",
+        "train.steps_per_dispatch",
+    }
+)
 
 
 def flat(config: Any, prefix: str = "") -> dict[str, Any]:
-    """Every field by its dotted name."""
+    """Every field by its dotted name; the options of the model stand beside its name."""
     found: dict[str, Any] = {}
     for field in dataclasses.fields(config):
-        value, name = getattr(config, field.name), prefix + field.name
-        found |= flat(value, name + ".") if dataclasses.is_dataclass(value) else {name: value}
+        value = getattr(config, field.name)
+        name = prefix + ("" if isinstance(value, models.Options) else f"{field.name}.")
+        found |= flat(value, name) if dataclasses.is_dataclass(value) else {prefix + field.name: value}
     return found
-
-
-def check_same_run(saved: Config, wanted: Config, where: pathlib.Path) -> None:
-    """Raises ConfigError naming the fields that differ, but for those that do not change the result."""
-    old, new = flat(saved), flat(wanted)
-    changed = [f"{name} (was {old[name]!r}, now {new[name]!r})" for name in new if old[name] != new[name]]
-    changed = [change for change in changed if not change.startswith(FREE_ON_RESUME)]
-    if changed:
-        raise ConfigError(f"{where} holds a run with another config: {'; '.join(changed)}. Choose another --workdir")

@@ -9,17 +9,17 @@ from typing import Any
 
 import ml_collections
 
-from awn_jax.config import ConfigError
+from awn_jax.config.schema import ConfigError
 
 _FIXED = {"widths.train": "fixed", "widths.total": 0.0}
 _RANDOM = {"widths.train": "random", "widths.total": 0.0}
-# Ordinary layers hold twice the weights of triangular ones, so networks of equal size have 32 channels for 45.
-_ORDINARY = {"model.conv": "ordinary", "model.channels": 32, "widths.how": "sequential"}
-_US_NET = {**_ORDINARY, **_RANDOM, "model.norm": "calibrated"}
+_SEQUENTIAL = {"widths.how": "sequential"}
+_US_NET = {**_SEQUENTIAL, **_RANDOM, "model.family": "us_net"}
+_SHARED_BN = {**_SEQUENTIAL, **_FIXED, "model.family": "shared_bn"}
 _ENDS = {"widths.ends": 0.25}
-# No network narrower than ¼ is wanted, so the first quarter of the channels need not be a triangle; 44 channels then hold
-# about as many weights as 45.
-_CORE = {**_ENDS, "model.core": 0.25, "model.channels": 44}
+# No network narrower than ¼ is wanted, so the first quarter of the channels need not be a triangle; 1.375 times the published
+# channels then hold about as many weights as √2 times.
+_CORE = {**_ENDS, "model.core": 0.25, "model.multiplier": 1.375}
 _ADAMW = {"train.optimizer": "adamw", "train.learning_rate": 3e-3, "train.schedule": "cosine"}
 _TUNED = {**_ADAMW, "train.weight_decay": 0.3}
 _DROPOUT = {**_TUNED, "model.dropout": 0.2}
@@ -30,12 +30,12 @@ METHODS: dict[str, dict[str, Any]] = {
     "awn_fixed": _FIXED,
     "awn_random": _RANDOM,
     # The rivals: ordinary layers.
-    "s_net": {**_ORDINARY, **_FIXED, "model.norm": "switchable"},
+    "s_net": {**_SEQUENTIAL, **_FIXED, "model.family": "s_net"},
     "us_net": _US_NET,
     "us_net_distilled": {**_US_NET, "widths.distillation": 1.0},
     "us_net_tuned": {**_US_NET, **_TUNED},
     "us_net_dropout": {**_US_NET, **_DROPOUT},
-    "shared_bn": {**_ORDINARY, **_FIXED},
+    "shared_bn": _SHARED_BN,
     # Beyond the paper's recipe: changes to `awn`, then further ones to `awn_core`.
     "awn_ends": _ENDS,
     "awn_distilled": {"widths.distillation": 0.5},
@@ -50,17 +50,19 @@ METHODS: dict[str, dict[str, Any]] = {
     "awn_8": {**_FIXED, "widths.fixed": tuple(0.25 + 0.75 * i / 7 for i in range(8))},
     # Trained at full width alone.
     "awn_full": {**_FIXED, "widths.fixed": (1.0,)},
-    "ordinary_full": {**_ORDINARY, **_FIXED, "widths.fixed": (1.0,)},
-    # Ordinary networks of one width each, which is their full one: what a fixed cost buys.
+    "ordinary_full": {**_SHARED_BN, "widths.fixed": (1.0,)},
+    # Ordinary networks of one width each, which is their full one: what a fixed cost buys. Named by percent of the published
+    # channels.
     **{
-        f"single_{channels}": {
-            **_ORDINARY,
+        f"single_{percent}": {
+            **_SEQUENTIAL,
             **_FIXED,
-            "model.channels": channels,
+            "model.family": "single",
+            "model.multiplier": percent / 100,
             "widths.fixed": (1.0,),
             "widths.minimum": 1.0,
         }
-        for channels in (8, 16, 24, 32)
+        for percent in (25, 50, 75, 100)
     },
 }
 

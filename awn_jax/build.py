@@ -1,0 +1,163 @@
+"""From a config to its parts: the network, the images, the widths to learn from, the optimiser."""
+
+import contextlib
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import optax
+from flax import nnx
+from jax.sharding import Mesh
+
+from awn_jax import data, families, models, registry, tasks, widths
+from awn_jax.config import Config, ConfigError
+from awn_jax.models import AnyWidthNetwork, axes, distinct_widths
+from awn_jax.training import WidthPlan, calibration, optim, plan
+
+# Of networks that must be calibrated or scored width by width.
+MOST_WIDTHS = 64
+
+
+@contextlib.contextmanager
+def naming(section: str) -> Iterator[None]:
+    """Turns the ValueError of a part that does not accept its settings into a ConfigError that names the section."""
+    try:
+        yield
+    except ConfigError:
+        raise
+    except ValueError as error:
+        raise ConfigError(f"config.{section}: {error}") from error
+
+
+def images(config: Config, split: str, data_dir: str | None = None) -> data.ImageSet:
+    """Reads a split; `train` and `test` are what the config calls so, anything else is taken as the set's own name."""
+    names = {"train": config.data.train_split, "test": config.data.test_split}
+    found = data.load(config.data.name, names.get(split, split), data_dir=data_dir or config.data.data_dir or None)
+    planes = found.images.shape[-1]
+    if config.data.mean and planes != len(config.data.mean):
+        raise ConfigError(f"data.mean must have one number for each of {planes} planes, got {config.data.mean}")
+    return found
+
+
+def network(config: Config, image_size: Sequence[int], classes: int, *, implementation: str = "") -> AnyWidthNetwork:
+    """The network with its initial weights, which depend on the seed alone.
+
+    Args:
+        config: of the run.
+        image_size: height, width and planes.
+        classes: number of outputs.
+        implementation: of the convolutions; empty for the fastest.
+
+    Raises:
+        ConfigError: if the network does not accept its options, or images of this size.
+    """
+    kind: Any = models.find(config.model.name)
+    options = config.model.options
+
+    def make(until: Sequence[widths.Width]) -> AnyWidthNetwork:
+        family = families.make(options.family, fixed=config.widths.fixed, until=until)
+        size = tuple(int(n) for n in image_size)
+        rngs = nnx.Rngs(config.train.seed)
+        return kind(size, classes, options, family=family, implementation=implementation or None, rngs=rngs)
+
+    with naming("model"):
+        if options.family != "us_net":
+            return make((1,))
+        # The sub-networks follow from the axes of all layers, whatever the norms are.
+        bare = nnx.eval_shape(lambda: make((1,)))
+        return make(widths.last_of(axes(bare), calibrated_widths(config, bare)))
+
+
+def calibrated_widths(config: Config, model: nnx.Module) -> tuple[float, ...]:
+    """The widths that a network is calibrated at after training.
+
+    Raises:
+        ConfigError: if they are all sub-networks, and those are many.
+    """
+    settings = config.widths
+    at = evenly_spaced(settings.calibrate, model, settings.minimum)
+    if len(at) > MOST_WIDTHS:
+        raise ConfigError(
+            f"widths.calibrate must be in [2, {MOST_WIDTHS}] for a network of {len(at)} sub-networks, unless model.grid brings "
+            f"their number down, got {settings.calibrate}"
+        )
+    return at
+
+
+def evenly_spaced(count: int, model: nnx.Module, minimum: float) -> tuple[float, ...]:
+    """So many widths in [minimum, 1]; 0 for one of each distinct sub-network."""
+    return tuple(np.linspace(minimum, 1, count).round(6).tolist()) if count else distinct_widths(model, minimum)
+
+
+def task(config: Config) -> tasks.Task:
+    """What the network is for."""
+    with naming("task"):
+        return tasks.make(config.task, config.train.loss)
+
+
+def feed(config: Config, images: data.ImageSet, mesh: Mesh, *, on_device: bool | None = None) -> data.Feed:
+    """The batches, see `data.make_feed`."""
+    with naming("train"):
+        return data.make_feed(
+            images, mesh, seed=config.train.seed, batch_size=config.train.batch_size, on_device=on_device
+        )
+
+
+def width_plan(config: Config, model: nnx.Module) -> WidthPlan:
+    """The widths that a step learns from."""
+    settings = config.widths
+    total, share = settings.total or None, settings.distillation
+    with naming("widths"):
+        match settings.train:
+            case "fixed":
+                return plan.fixed(settings.fixed, total=total, ends=settings.ends, distillation=share)
+            case "random":
+                return plan.random(axes(model), settings.minimum, settings.passes, total=total, distillation=share)
+        return plan.every(axes(model), settings.minimum, total=total, ends=settings.ends, distillation=share)
+
+
+def calibrate(
+    config: Config,
+    model: AnyWidthNetwork,
+    images: data.ImageSet,
+    preparation: data.Preparation,
+    mesh: Mesh,
+    at: Sequence[float] | None = None,
+    *,
+    progress: bool = True,
+) -> None:
+    """Sets the statistics of a trained network's norms, in place; nothing happens if they need none.
+
+    Args:
+        config: of the run.
+        model: of the run.
+        images: those of training.
+        preparation: of the images.
+        mesh: devices.
+        at: widths; None for those that the config names.
+        progress: show a bar on a terminal.
+    """
+    if calibration.norms(model):
+        at = calibrated_widths(config, model) if at is None else at
+        with naming("widths"):
+            calibration.calibrate(
+                model, images, preparation, mesh, at, exact=config.widths.calibration == "exact", progress=progress
+            )
+
+
+def steps(config: Config, count: int) -> int:
+    """Steps of the whole run over so many images: each is seen `epochs` times, to the nearest whole batch."""
+    exact = config.train.epochs * count / config.train.batch_size
+    if not math.isfinite(exact) or exact > 2**31 - 2:
+        raise ConfigError(f"train.epochs must give fewer than 2³¹ steps, got {config.train.epochs}")
+    return max(1, round(exact))
+
+
+def optimizer(config: Config, steps: int) -> tuple[optax.GradientTransformation, optax.Schedule]:
+    """The optimiser and its learning rate."""
+    train = config.train
+    rate = optim.learning_rate(train.schedule, train.learning_rate, steps, at=train.decay_at, factor=train.decay_factor)
+    with naming("train"):
+        make: Any = registry.resolve(train.optimizer, optim.OPTIMIZERS, "optimizer")
+        return make(rate, momentum=train.momentum, weight_decay=train.weight_decay), rate

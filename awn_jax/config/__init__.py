@@ -1,0 +1,35 @@
+"""What a run is told: config files, their fields, and the methods that change them."""
+
+from awn_jax.config.methods import METHODS, apply
+from awn_jax.config.parse import check_same_run, default, load, parse, save, to_dict
+from awn_jax.config.schema import (
+    Config,
+    ConfigError,
+    DataConfig,
+    ModelConfig,
+    TrainConfig,
+    WidthsConfig,
+    flat,
+)
+from awn_jax.config.source import read, split, take_changes
+
+__all__ = [
+    "METHODS",
+    "Config",
+    "ConfigError",
+    "DataConfig",
+    "ModelConfig",
+    "TrainConfig",
+    "WidthsConfig",
+    "apply",
+    "check_same_run",
+    "default",
+    "flat",
+    "load",
+    "parse",
+    "read",
+    "save",
+    "split",
+    "take_changes",
+    "to_dict",
+]

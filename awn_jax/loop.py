@@ -1,0 +1,274 @@
+"""Training from a config to a finished run; `train.py`, the paper's harness and notebooks call it."""
+
+import dataclasses
+import pathlib
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from awn_jax import build, data, files, hardware, run, training
+from awn_jax.config import Config, ConfigError
+from awn_jax.models import AnyWidthNetwork
+from awn_jax.network import read
+from awn_jax.run import Run
+from awn_jax.training import calibration, checkpoints, interrupts, progress
+
+Say = Callable[[str], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What training has come to.
+
+    Attributes:
+        run: the workdir.
+        model: the network as it is now.
+        step: steps done.
+        stopped: by what, if before the last step; nothing otherwise.
+        test_images: which were read before training began.
+    """
+
+    run: Run
+    model: AnyWidthNetwork
+    step: int
+    stopped: str
+    test_images: data.ImageSet
+
+
+def train(
+    config: Config,
+    workdir: pathlib.Path | str,
+    *,
+    quiet: bool = False,
+    on_device: bool | None = None,
+    on_log: Callable[[int, Mapping[str, float]], None] | None = None,
+) -> Outcome:
+    """Trains one network, or goes on where a run was cut off: the same arguments end bit for bit where an uninterrupted run ends.
+
+    The workdir holds `config.json` and `run.json`, `metrics.jsonl`, checkpoints, and `finished.json` once training has ended.
+
+    Args:
+        config: of the run.
+        workdir: local folder, made if it is not there; one process at a time writes to it.
+        quiet: print nothing.
+        on_device: keep the images on every device, see `data.make_feed`.
+        on_log: called with the step and its metrics at every line of `metrics.jsonl`.
+
+    Raises:
+        ConfigError: if the config makes no sense, the workdir holds a run with another one, or one pass for all widths is asked
+            for and the network does not keep the prefix property.
+        NotWritableError, InUseError: if the workdir cannot be written to.
+        DataError: if the images cannot be had.
+        RunError: if the workdir holds a run of other images.
+        CheckpointError: if a checkpoint cannot be read or written.
+        NonFiniteError: if loss or weights leave the finite numbers.
+    """
+    first = jax.process_index() == 0
+    say: Say = progress.banner if first and not quiet else lambda text: None
+    folder = files.folder(workdir, "workdir")
+    claimed = files.claim(folder) if first else None
+    try:
+        return _train(config, folder, say, first, quiet, on_device, on_log)
+    finally:
+        if claimed:
+            claimed.close()
+
+
+def _train(
+    config: Config,
+    folder: pathlib.Path,
+    say: Say,
+    first: bool,
+    quiet: bool,
+    on_device: bool | None,
+    on_log: Callable[[int, Mapping[str, float]], None] | None,
+) -> Outcome:
+    # ── what to do
+    mesh = data.data_mesh()
+    images = build.images(config, "train")
+    this = run.begin(folder, config, images)
+    test_images = this.images("test")
+    say(
+        f"{folder.name}: {len(images):,} images of {config.data.name}, {mesh.size} {jax.devices()[0].device_kind} device(s)"
+    )
+    model = build.network(config, images.image_size, images.classes, implementation=config.train.implementation)
+    steps = build.steps(config, len(images))
+    optimizer, learning_rate = build.optimizer(config, steps)
+    plan = build.width_plan(config, model)
+    feed = build.feed(config, images, mesh, on_device=on_device)
+    if config.widths.how == "nested":
+        sample = this.preparation.normalised(jnp.asarray(images.images[: min(32, len(images))]))
+        report = model.trust(sample)
+        if report is not None and report:
+            say(f"{', '.join(read(model, images.image_size).foreign)}: tried on real images, {report}")
+        if obstacle := model.obstacle(images.image_size):
+            why = f"{obstacle}; {report}" if report is not None else obstacle
+            raise ConfigError(f"widths.how must be 'sequential' for this network: {why}")
+    objective = training.OBJECTIVES[config.widths.how]
+    train_steps = training.make_train_steps(model, optimizer, objective, plan, this.preparation, feed, this.task)
+
+    # ── where to begin
+    begun_before = (folder / "config.json").exists()
+    if first:
+        run.save(this)
+    store = this.store(create=True)
+    keep = config.train.snapshots
+    snapshots = checkpoints.Checkpoints(folder / "snapshots", keep=None) if keep else None
+    marks = set(np.linspace(0, steps, keep + 1).astype(int).tolist()) if keep else set()
+    state = training.init_state(model, optimizer, config.train.seed)
+    if store.latest_step() is None:
+        state = data.replicate(state, mesh)
+    else:
+        state = store.restore(state, mesh)
+        say(f"going on from step {int(state.step)}")
+    begun_at = int(state.step)
+    say(f"{steps - begun_at} of {steps} steps, {plan.passes} widths each, {config.widths.how}")
+    if first and begun_at < steps:
+        facts = {"hardware": hardware.describe_device(), "versions": hardware.describe_software()}
+        files.write_json(folder / "environment.json", facts)
+        (folder / "finished.json").unlink(missing_ok=True)
+
+    # ── train
+    started = time.monotonic()
+    loop = _Loop(
+        this,
+        steps,
+        len(images),
+        learning_rate,
+        store,
+        snapshots,
+        marks,
+        quiet=quiet or not first,
+        log=first,
+        on_log=on_log,
+    )
+    try:
+        state, stopped = loop.run(state, train_steps, feed, say)
+    except training.NonFiniteError:
+        store.close()
+        if first and not begun_before and store.latest_step() is None:
+            # Nothing of it is kept, so the folder is free for another try.
+            for name in ("config.json", "run.json"):
+                (folder / name).unlink(missing_ok=True)
+        raise
+    finally:
+        loop.close()
+        if snapshots:
+            snapshots.close()
+    if stopped:
+        store.save(state, wait=True)
+        store.close()
+        return Outcome(this, training.merge(model, state), int(state.step), stopped, test_images)
+    say(f"trained in {time.monotonic() - started:.0f} s (this run)")
+    model = training.merge(model, state)
+    if not calibration.calibrated(model):
+        say("computing batch-norm statistics from the training images, width by width")
+        build.calibrate(config, model, images, this.preparation, mesh, progress=not quiet and first)
+        state = dataclasses.replace(state, rest=data.replicate(training.split(model)[2], mesh))
+    store.save(state, wait=True)
+    store.close()
+    if first:
+        files.write_json(folder / "finished.json", {"step": steps})
+    model.eval()
+    return Outcome(this, model, steps, "", test_images)
+
+
+class _Loop:
+    """The steps from one state to the last, with what is told and kept on the way."""
+
+    def __init__(
+        self,
+        this: Run,
+        steps: int,
+        count: int,
+        learning_rate: Callable[[int], Any],
+        store: checkpoints.Checkpoints,
+        snapshots: checkpoints.Checkpoints | None,
+        marks: set[int],
+        *,
+        quiet: bool,
+        log: bool,
+        on_log: Callable[[int, Mapping[str, float]], None] | None,
+    ):
+        self.settings, self.folder = this.config.train, this.folder
+        self.steps, self.count, self.learning_rate = steps, count, learning_rate
+        self.store, self.snapshots, self.marks = store, snapshots, marks
+        self.quiet, self.on_log = quiet, on_log
+        self.metrics: progress.MetricsLog | None = None
+        self.bar: progress.Progress | None = None
+        self.log = log
+
+    def run(self, state: Any, train_steps: Callable[..., Any], feed: data.Feed, say: Say) -> tuple[Any, str]:
+        """Steps until the last one or a signal; the state then, and which signal, or nothing."""
+        settings, step = self.settings, int(state.step)
+        begun_at, began = step, time.monotonic()
+        chunk = settings.steps_per_dispatch or hardware.steps_per_dispatch()
+        self.metrics = progress.MetricsLog(self.folder / "metrics.jsonl", step) if self.log else None
+        self.bar = progress.Progress(self.steps, step, hidden=self.quiet)
+        due_at = time.monotonic() + 60 * settings.checkpoint_minutes
+        logged_at, logged_step = time.monotonic(), step
+        stop, stopped = interrupts.Interrupts(), False
+        with stop:
+            while step < self.steps and not stopped:
+                count = min(chunk - step % chunk, *(s - step for s in self.marks | {self.steps} if s > step))
+                rows = feed.steps(step, count)
+                with jax.transfer_guard("disallow"):
+                    state, metrics = train_steps(state, feed.constants, rows)
+                values = jax.device_get(metrics)
+                self._check_finite(values, step)
+                if step == begun_at:
+                    say(f"first step done after {time.monotonic() - began:.1f} s")
+                    logged_at, logged_step = time.monotonic(), step + count
+                step += count
+                self.bar.advance(count, float(values["loss"][-1]))
+                if step // settings.log_every > (step - count) // settings.log_every or step == self.steps:
+                    now = time.monotonic()
+                    self._log(step, values, (step - logged_step) * settings.batch_size / max(now - logged_at, 1e-9))
+                    logged_at, logged_step = now, step
+                if self.snapshots and step in self.marks:
+                    self.snapshots.save(state)
+                # Saving is something that all processes do together, whoever's clock or signal asks for it.
+                due, stopped = interrupts.agreed(time.monotonic() >= due_at, stop.caught is not None)
+                if step < self.steps and due:
+                    self.store.save(state)
+                    due_at = time.monotonic() + 60 * settings.checkpoint_minutes
+        return state, "" if step == self.steps else stop.caught or "another process was stopped"
+
+    def close(self) -> None:
+        """Ends what is shown and written."""
+        if self.bar:
+            self.bar.close()
+        if self.metrics:
+            self.metrics.close()
+
+    def _log(self, step: int, values: Mapping[str, Any], rate: float) -> None:
+        line = {
+            "step": step,
+            "epoch": round(step * self.settings.batch_size / self.count, 4),
+            **{key: float(value[-1]) for key, value in values.items() if key != "finite"},
+            "learning_rate": float(np.asarray(self.learning_rate(step - 1))),
+            "images_per_second": round(rate, 1),
+        }
+        if self.metrics:
+            self.metrics.write(line)
+        if self.on_log:
+            self.on_log(step, line)
+
+    def _check_finite(self, values: Mapping[str, Any], step: int) -> None:
+        if values["finite"].all():
+            return
+        index = int(np.argmin(values["finite"]))
+        kept = self.store.latest_step()
+        advice = (
+            f"The checkpoint of step {kept} in {self.store.folder} is kept; try a lower learning rate in another workdir"
+            if kept
+            else "Nothing of it is kept; try a lower learning rate"
+        )
+        raise training.NonFiniteError(
+            f"loss or weights are not finite at step {step + 1 + index} (loss {values['loss'][index]}, "
+            f"train.learning_rate={self.settings.learning_rate}). {advice}"
+        )

@@ -1,0 +1,327 @@
+"""Labelled images by name: what each source reads, and what none may give."""
+
+import io
+import pwd
+import warnings
+import zipfile
+
+import hypothesis
+import numpy as np
+import pytest
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays_of
+
+from awn_jax import config as configs
+from awn_jax import data, experiment
+from awn_jax.data import checks, sources
+from awn_jax.data.sources import npz
+from awn_jax.data.sources.found import Found
+
+PATIENT = hypothesis.settings(deadline=None, max_examples=60)
+
+
+def test_digits_are_real_labelled_and_split(digits):
+    test = data.load("digits", "test")
+    assert digits.images.shape[1:] == (28, 28, 1)
+    assert (len(digits), len(test), digits.classes) == (1438, 359, 10)
+    seen = {image.tobytes() for image in digits.images}
+    assert sum(image.tobytes() in seen for image in test.images) == 0
+    assert digits.images.max() == 255
+    assert set(test.labels) == set(range(10))
+    assert digits.class_names == tuple("0123456789")
+    assert digits.image_size == (28, 28, 1)
+
+
+def test_digits_have_two_splits():
+    with pytest.raises(data.DataError, match="split of digits must be 'train' or 'test', got 'valid'"):
+        data.load("digits", "valid")
+
+
+def test_tfds_set_that_is_not_prepared_says_so_at_once(tmp_path):
+    with pytest.raises(data.DataError, match=r"fashion_mnist is not prepared in .*TFDS_DATA_DIR.*awn-jax\[prepare\]"):
+        data.load("fashion_mnist", "train", data_dir=str(tmp_path))
+
+
+def test_unknown_set_is_named():
+    with pytest.raises(data.DataError, match="'fashionmnits' is neither 'digits', 'npz:PATH' nor a TFDS set"):
+        data.load("fashionmnits", "train")
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory, digits):
+    """A folder with MNIST as TFDS prepares it, but of 30 digits to train and 5 to test, which have no labels (−1)."""
+    tfds = pytest.importorskip("tensorflow_datasets")
+    image = pytest.importorskip("PIL.Image")
+
+    def examples(first, count, labelled):
+        for i in range(first, first + count):
+            label = int(digits.labels[i]) if labelled else -1
+            yield i, {"image": image.fromarray(digits.images[i].squeeze()), "label": label}
+
+    folder = tmp_path_factory.mktemp("tfds")
+    splits = lambda self, dl_manager: {"train": examples(0, 30, True), "test": examples(30, 5, False)}  # noqa: E731
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(tfds.builder("mnist", data_dir=folder)), "_split_generators", splits)
+        tfds.builder("mnist", data_dir=folder, file_format="array_record").download_and_prepare()
+    return folder
+
+
+def test_prepared_tfds_set_is_read(prepared, digits):
+    read = data.load("mnist", "train", data_dir=str(prepared))
+    assert read.images.shape == (30, 28, 28, 1)
+    assert (read.classes, read.class_names) == (10, tuple("0123456789"))
+    pairs = lambda found: sorted((i.tobytes(), int(k)) for i, k in zip(found.images, found.labels, strict=True))  # noqa: E731
+    assert pairs(read) == pairs(digits.take(30))
+    assert len(data.load("mnist:3.0.1", "train[:10]", data_dir=str(prepared))) == 10
+    with pytest.raises(data.DataError, match=r"split of mnist must be one of \['test', 'train'\].*'valid'"):
+        data.load("mnist", "valid", data_dir=str(prepared))
+
+
+def test_tfds_images_without_labels_are_refused(prepared):
+    with pytest.raises(data.DataError, match="labels of mnist test must be 0 or more, got -1"):
+        data.load("mnist", "test", data_dir=str(prepared))
+
+
+IMAGES, LABELS = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), np.uint8), np.arange(6)
+UNLIKE_IMAGES = [
+    (IMAGES[:0], "must hold at least one image"),
+    (IMAGES[:, :0], "must hold at least one image and pixel"),
+    (IMAGES[0, 0], r"must have shape \(N, H, W\) or \(N, H, W, planes\)"),
+    (IMAGES.astype(np.int64), "must be of type uint8 or float, got int64: make it uint8"),
+    (IMAGES.astype(np.uint16), "must be of type uint8 or float, got uint16: make it uint8"),
+    (IMAGES > 0, "must be of type uint8 or float, got bool: multiply by 255"),
+    (np.full((6, 8, 8), np.nan), "must be finite"),
+    (np.full((6, 8, 8), -np.inf, np.float32), "must be finite"),
+    (np.full((6, 8, 8), -1e300), r"must be numbers that float32 can hold, got 1e\+300"),
+    # Below the largest float32 by less than rounding moves it: infinite only after the cast.
+    (np.full((6, 8, 8), 3.4028235677973366e38), "must be numbers that float32 can hold"),
+]
+UNLIKE_LABELS = [
+    (LABELS[:5], "must hold one label for each of 6 images"),
+    (LABELS[None], "must hold one label for each of 6 images"),
+    (np.eye(6, dtype=int), r"must hold one label .* got shape \(6, 6\): if it is one-hot, take its argmax"),
+    (LABELS / 2, "must be whole numbers, got type float64"),
+    (LABELS > 2, "must be whole numbers, got type bool"),
+    (LABELS - 1, "must be 0 or more, got -1"),
+    # Cast to int32 these would be −2147483643, 0, 5 and a hundred million classes.
+    (LABELS + 2**31, "must be below 100000, .* got 2147483653"),
+    (np.full(6, 2**40), "must be below 100000, .* got 1099511627776"),
+    (np.full(6, 2**63 + 5, np.uint64), "must be below 100000, .* got 9223372036854775813"),
+    (np.full(6, 10**8), "must be below 100000, .* got 100000000"),
+]
+UNLIKE = [(images, LABELS, message) for images, message in UNLIKE_IMAGES]
+UNLIKE += [(IMAGES, labels, message) for labels, message in UNLIKE_LABELS]
+
+
+@pytest.mark.parametrize(("images", "labels", "message"), UNLIKE)
+def test_no_source_can_give_what_is_not_labelled_images(tmp_path, monkeypatch, images, labels, message):
+    np.savez(tmp_path / "mine.npz", x_train=images, y_train=labels)
+    with pytest.raises(data.DataError, match=message) as from_file:
+        data.load(f"npz:{tmp_path / 'mine.npz'}", "train")
+    assert "\n" not in str(from_file.value)
+    monkeypatch.setitem(sources.SOURCES, "mine", lambda location, split, data_dir: Found(images, labels, ("x", "y")))
+    with pytest.raises(data.DataError, match=f"^[xy] {message}"):
+        data.load("mine", "train")
+
+
+@PATIENT
+@hypothesis.given(
+    arrays_of.arrays(arrays_of.integer_dtypes() | arrays_of.unsigned_integer_dtypes(), st.sampled_from([(3,), (3, 1)]))
+)
+def test_labels_that_pass_are_not_changed_by_the_cast(labels):
+    try:
+        cast = checks.cast_labels(labels, 3, None, "labels")
+    except data.DataError:
+        assert labels.min() < 0 or labels.max() >= data.MAX_CLASSES
+    else:
+        assert cast.shape == (3,)
+        assert cast.tolist() == labels.reshape(-1).tolist()
+
+
+@PATIENT
+@hypothesis.given(arrays_of.arrays(arrays_of.floating_dtypes(), (2, 2, 1)))
+def test_floats_that_pass_are_finite_and_only_rounded(images):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", data.DataWarning)
+        try:
+            cast = checks.cast_images(images, "images")
+        except data.DataError:
+            with np.errstate(over="ignore"):
+                assert not np.isfinite(images.astype(np.float32)).all()
+        else:
+            assert cast.shape == (2, 2, 1, 1)
+            np.testing.assert_allclose(cast[..., 0], images.astype(np.float64), rtol=1e-7, atol=1e-45)
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "message"),
+    [
+        (IMAGES.astype(np.float64), LABELS, "x reaches 255: floats are taken as they are, white being 1"),
+        (IMAGES, 1 + LABELS, "y begins at 1, class 0 has no image"),
+    ],
+)
+def test_what_is_likely_not_meant_is_said_in_one_line(monkeypatch, capsys, images, labels, message):
+    monkeypatch.setitem(sources.SOURCES, "mine", lambda location, split, data_dir: Found(images, labels, ("x", "y")))
+    with pytest.warns(data.DataWarning, match=message) as said:
+        data.load("mine", "train")
+    shown = warnings.formatwarning(said[0].message, said[0].category, said[0].filename, said[0].lineno)
+    assert shown.count("\n") == 1
+
+
+def test_own_arrays(tmp_path):
+    path = tmp_path / "mine.npz"
+    # Labels in a column, as Keras gives those of CIFAR. The test images show one class only.
+    np.savez(path, x_train=IMAGES[..., 0], y_train=LABELS[::-1, None], x_test=IMAGES[:1, :, :, 0], y_test=[7], y_of=1.5)
+    read = data.load(f"npz:{path}", "train")
+    np.testing.assert_array_equal(read.images, IMAGES[..., :1])
+    np.testing.assert_array_equal(read.labels, LABELS[::-1])
+    assert (read.classes, read.class_names) == (8, ())
+    assert data.load(f"npz:{path}", "test").classes == 8
+
+
+@pytest.mark.parametrize("kind", ["U", "S"])
+def test_own_arrays_may_name_their_classes(tmp_path, kind):
+    path = tmp_path / "mine.npz"
+    names = [f"kind {i}" for i in range(7)]
+    np.savez(path, x_train=IMAGES, y_train=LABELS, class_names=np.array(names, kind))
+    read = data.load(f"npz:{path}", "train")
+    assert (read.classes, read.class_names) == (7, tuple(names))
+    np.savez(path, x_train=IMAGES, y_train=LABELS, class_names=np.array(names[:4], kind))
+    with pytest.raises(data.DataError, match="y_train must be below 4, the number of classes, got 5"):
+        data.load(f"npz:{path}", "train")
+    np.savez(path, x_train=IMAGES, y_train=LABELS, class_names=np.arange(6))
+    with pytest.raises(data.DataError, match=r"class_names must be up to 100000 texts in a row, got shape \(6,\)"):
+        data.load(f"npz:{path}", "train")
+
+
+def test_labels_of_all_splits_are_checked(tmp_path):
+    path = tmp_path / "mine.npz"
+    np.savez(path, x_train=IMAGES, y_train=LABELS, x_test=IMAGES, y_test=LABELS + 2**31)
+    with pytest.raises(data.DataError, match=r"mine.npz: y_test must be below 100000"):
+        data.load(f"npz:{path}", "train")
+
+
+def test_training_and_test_images_must_be_of_one_size(tmp_path):
+    path = tmp_path / "mine.npz"
+    np.savez(path, x_train=IMAGES, y_train=LABELS, x_test=IMAGES[:, :7], y_test=LABELS)
+    planes = IMAGES.shape[-1]
+    config = configs.parse({"data": {"name": f"npz:{path}", "mean": [0.0] * planes, "std": [1.0] * planes}})
+    expected = (
+        rf"data.test_split must hold images of size \(8, 8, {planes}\), those of training, got \(7, 8, {planes}\)"
+    )
+    with pytest.raises(configs.ConfigError, match=expected):
+        experiment.load_both(config)
+
+
+def write_claim(path, shape, content=b""):
+    """An .npz file in which `x_train` claims a shape, whatever it holds."""
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("x_train.npy", header.getvalue() + content)
+        archive.writestr("y_train.npy", npy_of(LABELS))
+
+
+def npy_of(array):
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("shape", [(7 << 59, 1, 1), (2**40, 2**40, 2**40), (6, 8, 9), (6, 8, 7), (-6, -8, 8)])
+def test_array_that_is_not_as_large_as_it_claims_is_refused(tmp_path, shape):
+    write_claim(tmp_path / "mine.npz", shape, bytes(6 * 8 * 8))
+    with pytest.raises(data.DataError, match=r"x_train claims shape .*, which its file cannot hold"):
+        data.load(f"npz:{tmp_path / 'mine.npz'}", "train")
+
+
+def test_what_does_not_fit_in_memory_is_refused_unread(tmp_path, monkeypatch):
+    np.savez_compressed(tmp_path / "mine.npz", x_train=IMAGES, y_train=LABELS)
+    monkeypatch.setattr(npz, "_memory", lambda: IMAGES.nbytes - 1)
+    monkeypatch.setattr(np.lib.format, "read_array", lambda *_, **__: pytest.fail("read"))
+    with pytest.raises(data.DataError, match="x_train must fit in 1,151 bytes of memory, got 1,152 bytes"):
+        data.load(f"npz:{tmp_path / 'mine.npz'}", "train")
+
+
+def test_memory_that_runs_out_is_one_line(monkeypatch):
+    def read(location, split, data_dir):
+        return np.empty(1 << 60, np.uint8)
+
+    monkeypatch.setitem(sources.SOURCES, "mine", read)
+    with pytest.raises(data.DataError, match="train of mine must fit in memory: Unable to allocate"):
+        data.load("mine", "train")
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_a_flipped_bit_is_an_error_or_without_effect(tmp_path, save):
+    few, path = IMAGES[:2, :2, :2, 0], tmp_path / "mine.npz"
+    # The number of classes follows from the test split, so that to miss it would not be without effect.
+    save(path, x_train=few, y_train=[0, 1], x_test=few, y_test=[1, 2])
+    sound, expected = path.read_bytes(), data.load(f"npz:{path}", "train")
+    bits, errors = np.random.default_rng(0).integers(0, 8, len(sound)), 0
+    for at, bit in enumerate(bits):
+        damaged = bytearray(sound)
+        damaged[at] ^= 1 << int(bit)
+        path.write_bytes(damaged)
+        try:
+            read = data.load(f"npz:{path}", "train")
+        except data.DataError as error:
+            errors += 1
+            assert "\n" not in str(error)  # noqa: PT017
+        else:
+            assert (data.fingerprint(read), read.classes) == (data.fingerprint(expected), 3), f"bit {bit} of byte {at}"
+    assert errors > len(sound) / 2
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.99])
+def test_a_file_cut_short_is_refused(tmp_path, share):
+    path = tmp_path / "mine.npz"
+    np.savez_compressed(path, x_train=IMAGES, y_train=LABELS)
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    with pytest.raises(data.DataError, match=r"mine.npz is not a readable .npz file: \w+"):
+        data.load(f"npz:{path}", "train")
+
+
+def test_a_single_array_is_refused(tmp_path):
+    np.save(tmp_path / "mine.npy", IMAGES)
+    with pytest.raises(data.DataError, match=r"must hold named arrays, as numpy\.savez writes them"):
+        data.load(f"npz:{tmp_path / 'mine.npy'}", "train")
+
+
+def test_pickled_objects_are_refused(tmp_path):
+    np.savez(tmp_path / "mine.npz", x_train=IMAGES, y_train=np.array([{}] * 6))
+    with pytest.raises(data.DataError, match="y_train must be numbers or text, got pickled objects"):
+        data.load(f"npz:{tmp_path / 'mine.npz'}", "train")
+
+
+def test_a_file_without_the_split_says_what_it_holds(tmp_path):
+    np.savez(tmp_path / "mine.npz", x_train=IMAGES)
+    with pytest.raises(data.DataError, match=r"must hold arrays x_train and y_train, got \['x_train'\]"):
+        data.load(f"npz:{tmp_path / 'mine.npz'}", "train")
+
+
+@pytest.mark.parametrize("content", [None, "folder", b"", b"not a zip file"])
+def test_file_that_is_no_npz_is_refused(tmp_path, content):
+    path = tmp_path / "mine.npz"
+    if content == "folder":
+        path.mkdir()
+    elif content is not None:
+        path.write_bytes(content)
+    with pytest.raises(data.DataError, match=r"mine.npz is not a readable .npz file: \w+"):
+        data.load(f"npz:{path}", "train")
+
+
+def test_home_is_where_a_path_says_so_and_not_needed_elsewhere(tmp_path, monkeypatch):
+    np.savez(tmp_path / "mine.npz", x_train=IMAGES, y_train=LABELS)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert len(data.load("npz:~/mine.npz", "train")) == 6
+
+    def unknown(uid):
+        raise KeyError(uid)
+
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    assert len(data.load(f"npz:{tmp_path / 'mine.npz'}", "train")) == 6
+    assert len(data.load("digits", "test")) == 359
+    with pytest.raises(data.DataError, match=r"~/mine.npz is not a readable .npz file: Could not determine home"):
+        data.load("npz:~/mine.npz", "train")
