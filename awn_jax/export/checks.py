@@ -6,12 +6,14 @@ import operator
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
+from awn_jax.errors import UserError
+
 T = TypeVar("T")
 # Gives the value as it is kept, or raises ValueError that says what it must be.
 Check = Callable[[Any], T]
 
 
-class ExportError(ValueError):
+class ExportError(UserError, ValueError):
     """A network or a file cannot be exported or read; the message says what and why."""
 
 

@@ -6,7 +6,7 @@
 import hashlib
 import os
 import pathlib
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from awn_jax import files
 from awn_jax.export.checks import Check, ExportError, field, number, one_of, parsed, several, table, text, whole, width
@@ -17,6 +17,7 @@ FORMATS = {"flax": (".npz",), "onnx": (), "stablehlo": ()}
 LARGEST = 1 << 20
 
 
+@runtime_checkable
 class Network(Protocol):
     """What a manifest says of a network."""
 

@@ -44,19 +44,21 @@ def load(path=pathlib.Path(__file__).with_suffix(".npz")):
 
     Raises ValueError with the name and the shape of an array that is missing, unknown or of another shape.
     """
-    net = Net(nnx.Rngs(0))
-    wanted = {{"/".join(variable): variable for variable, _ in nnx.to_flat_state(nnx.state(net))}}
+    # Nothing is drawn: all weights come from the file.
+    net = nnx.eval_shape(lambda: Net(nnx.Rngs(0)))
+    wanted = {{"/".join(place): place for place, _ in nnx.to_flat_state(nnx.state(net))}}
     with np.load(path) as file:
         given = {{name: file[name] for name in file.files}}
     for name in given.keys() - wanted.keys():
         raise ValueError(f"{{path}} holds {{name}} of shape {{given[name].shape}}, which the network does not have")
-    for name, place in wanted.items():
-        variable = functools.reduce(getattr, place, net)
+    for name, (*layers, attribute) in wanted.items():
+        layer = functools.reduce(getattr, layers, net)
+        variable = getattr(layer, attribute)
         if name not in given:
             raise ValueError(f"{{path}} lacks {{name}} of shape {{variable.shape}}")
         if given[name].shape != variable.shape:
             raise ValueError(f"{{path}}: {{name}} must have shape {{variable.shape}}, got {{given[name].shape}}")
-        variable[...] = jnp.asarray(given[name])
+        setattr(layer, attribute, type(variable)(jnp.asarray(given[name])))
     return net
 '''
 
