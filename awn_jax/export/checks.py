@@ -1,5 +1,6 @@
 """What a value may be, for settings of steps and for what files claim: nothing in a file is taken on trust."""
 
+import functools
 import json
 import math
 import operator
@@ -19,21 +20,15 @@ class ExportError(UserError, ValueError):
 
 def whole(low: int, high: int) -> Check[int]:
     """A whole number in [low, high]."""
-
-    def check(value: Any) -> int:
-        number = value if isinstance(value, bool | float | str | bytes) else _index(value)
-        if type(number) is not int or not low <= number <= high:
-            raise ValueError(f"a whole number in [{low}, {high}]")
-        return number
-
-    return check
+    return functools.partial(_whole, low, high)
 
 
-def _index(value: Any) -> Any:
-    try:
-        return operator.index(value)
-    except TypeError:
-        return value
+def _whole(low: int, high: int, value: Any) -> int:
+    # NumPy's whole numbers too, but not those that are meant otherwise.
+    found = operator.index(value) if hasattr(value, "__index__") and not isinstance(value, bool) else None
+    if found is None or not low <= found <= high:
+        raise ValueError(f"a whole number in [{low}, {high}]")
+    return found
 
 
 def number(value: Any) -> float | int:
@@ -81,25 +76,24 @@ def optional(check: Check[T]) -> Check[T | None]:
 
 def one_of(names: Iterable[str]) -> Check[str]:
     """One of some strings."""
-    known = tuple(names)
+    return functools.partial(_one_of, tuple(names))
 
-    def check(value: Any) -> str:
-        if not isinstance(value, str) or value not in known:
-            raise ValueError(f"one of {', '.join(known)}")
-        return value
 
-    return check
+def _one_of(names: tuple[str, ...], value: Any) -> str:
+    if not isinstance(value, str) or value not in names:
+        raise ValueError(f"one of {', '.join(names)}")
+    return value
 
 
 def several(check: Check[T], low: int = 0, high: int = 1 << 20) -> Check[tuple[T, ...]]:
     """A list of `low` to `high` values, each of which passes a check."""
+    return functools.partial(_several, check, low, high)
 
-    def checked(value: Any) -> tuple[T, ...]:
-        if not isinstance(value, list | tuple) or not low <= len(value) <= high:
-            raise ValueError(f"a list of {low if low == high else f'{low} to {high}'} values")
-        return tuple(check(item) for item in value)
 
-    return checked
+def _several(check: Check[T], low: int, high: int, value: Any) -> tuple[T, ...]:
+    if not isinstance(value, list | tuple) or not low <= len(value) <= high:
+        raise ValueError(f"a list of {low if low == high else f'{low} to {high}'} values")
+    return tuple(check(item) for item in value)
 
 
 def permutation(value: Any) -> tuple[int, ...]:

@@ -51,7 +51,7 @@ FUNCTIONS = {
 }
 
 
-def filled(operands: Sequence[float | None], inputs: Sequence[Any], constant: Callable[[float], Any]) -> list[Any]:
+def filled(operands: Sequence[float | int | None], inputs: Sequence[Any], constant: Callable[[float | int], Any]) -> list[Any]:
     """All operands of an operation.
 
     Args:
@@ -63,7 +63,7 @@ def filled(operands: Sequence[float | None], inputs: Sequence[Any], constant: Ca
     return [next(given) if operand is None else constant(operand) for operand in operands]
 
 
-def applied(function: str, operands: Sequence[float | None], inputs: Sequence[Array]) -> Array:
+def applied(function: str, operands: Sequence[float | int | None], inputs: Sequence[Array]) -> Array:
     """The result of an operation on arrays of one shape and constants."""
     like = inputs[0]
     return FUNCTIONS[function].jax(*filled(operands, inputs, lambda value: jnp.full(like.shape, value, like.dtype)))

@@ -89,7 +89,7 @@ def save(graph: Graph, path: pathlib.Path) -> None:
     source = SOURCE.format(
         width=graph.width,
         size=", ".join(map(str, graph.image_size)),
-        preparation=f", (x - {graph.mean}) / {graph.std}" if graph.mean else "",
+        preparation=f", less {graph.mean}, over {graph.std}, plane by plane" if graph.mean else "",
         imports="import jax\n" if any("jax." in call for call in calls) else "",
         layers="\n".join(f"        {line}" for line in writer.layers or ["pass"]),
         calls="\n".join(f"        {line}" for line in calls),
@@ -145,7 +145,7 @@ class _Writer:
                 return pointwise.FUNCTIONS[settings["function"]].source.format(*operands)
             case "max_pool" | "mean_pool":
                 function = "nnx.max_pool" if step.kind == "max_pool" else "nnx.avg_pool"
-                return f"{function}({x}, {settings['window']}, {settings['strides']}, {list(settings['padding'])})"
+                return f"{function}({x}, {settings['window']}{_options(settings)})"
             case "mean" | "sum":
                 return f"{x}.{step.kind}((1, 2){', keepdims=True' if settings['keepdims'] else ''})"
             case "reshape":
@@ -183,7 +183,7 @@ class _Writer:
 
 
 def _options(settings: Any) -> str:
-    """The arguments of a convolution that are not Flax's defaults."""
+    """The arguments of a window: strides, padding, dilation."""
     pads = list(settings["padding"])
     options = f", strides={settings['strides']}" if set(settings["strides"]) != {1} else ""
     options += ', padding="VALID"' if pads == [(0, 0), (0, 0)] else f", padding={pads}"
