@@ -23,6 +23,9 @@ import pytest
 from awn_jax import data, hardware
 
 hardware.keep_freed_memory()
+# A shape that is stretched, or a type that is widened, without being asked to is a mistake.
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_numpy_dtype_promotion", "strict")
 
 
 @pytest.fixture(scope="session")

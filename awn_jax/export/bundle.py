@@ -50,7 +50,9 @@ def save(graphs: Sequence[Graph], path: pathlib.Path) -> None:
         regions = {(piece.step, piece.array): piece.region for piece in fresh}
         if before:
             _check_prefix(before, graph, regions)
-        content.append(b"".join(_bytes(graph.steps[step].arrays[name][region]) for (step, name), region in regions.items()))
+        content.append(
+            b"".join(_bytes(graph.steps[step].arrays[name][region]) for (step, name), region in regions.items())
+        )
         steps = [{"settings": s.settings, "shapes": arrays} for s, arrays in zip(graph.steps, shapes, strict=True)]
         sha256 = hashlib.sha256(content[-1]).hexdigest()
         listed.append({"width": graph.width, "bytes": len(content[-1]), "sha256": sha256, "steps": steps})

@@ -118,7 +118,9 @@ def encoded(network: Mapping[str, Any], blocks: Sequence[Mapping[str, Any]]) -> 
     raw = json.dumps(header, separators=(",", ":")).encode()
     raw += b" " * (-len(raw) % 8)
     if len(raw) > LARGEST_HEADER:
-        raise ExportError(f"the header of a bundle must have at most {LARGEST_HEADER:,} bytes, this one has {len(raw):,}")
+        raise ExportError(
+            f"the header of a bundle must have at most {LARGEST_HEADER:,} bytes, this one has {len(raw):,}"
+        )
     return struct.pack("<Q", len(raw)) + raw
 
 

@@ -75,7 +75,9 @@ def _step(node: network.Node, shapes: Sequence[tuple[int, ...]], width: widths.W
         why = f": {error}" if str(error) else ""
         raise network.UnknownLayerError(f"an export has no ordinary form of {name}{why}") from None
     if kind == "pointwise" and settings["function"] not in FUNCTIONS:
-        raise network.UnknownLayerError(f"an export has no form of {settings['function']}; it has {', '.join(FUNCTIONS)}")
+        raise network.UnknownLayerError(
+            f"an export has no form of {settings['function']}; it has {', '.join(FUNCTIONS)}"
+        )
     kind = check_kind(kind, len(node.inputs), name)
     settings = check_settings(kind, settings, len(node.inputs), name)
     shapes = check_shapes(kind, {key: array.shape for key, array in arrays.items()}, name)

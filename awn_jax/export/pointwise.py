@@ -51,7 +51,9 @@ FUNCTIONS = {
 }
 
 
-def filled(operands: Sequence[float | int | None], inputs: Sequence[Any], constant: Callable[[float | int], Any]) -> list[Any]:
+def filled(
+    operands: Sequence[float | int | None], inputs: Sequence[Any], constant: Callable[[float | int], Any]
+) -> list[Any]:
     """All operands of an operation.
 
     Args:

@@ -136,7 +136,9 @@ class _Writer:
                 return self._layer(step, f"nnx.Linear({channels * pixels}, {classes}", weights, flat)
             case "affine":
                 spread = (1,) * rank + (-1,)
-                scale, bias = (self._array(f"{step.name}_{key}", arrays[key].reshape(spread)) for key in ("scale", "bias"))
+                scale, bias = (
+                    self._array(f"{step.name}_{key}", arrays[key].reshape(spread)) for key in ("scale", "bias")
+                )
                 return f"{x} * {scale} + {bias}"
             case "activation":
                 return f"nnx.{settings['function']}({x})"

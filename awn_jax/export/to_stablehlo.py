@@ -100,5 +100,7 @@ def save(network: Graph | Closed, path: pathlib.Path) -> None:
             raise
         # A foreign layer may fail in any way.
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-        raise ExportError(f"the network has no program for any number of images on {', '.join(PLATFORMS)}: {reason}") from error
+        raise ExportError(
+            f"the network has no program for any number of images on {', '.join(PLATFORMS)}: {reason}"
+        ) from error
     manifest.write(path, "stablehlo", network, bytes(content))
