@@ -15,7 +15,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
 import jaxtyping
 
 # Before the first import of either package. JAX's own modules are left alone.
-jaxtyping.install_import_hook(["awn_jax", "kernels"], "beartype.beartype")
+jaxtyping.install_import_hook(["awn_jax", "awn_kernels"], "beartype.beartype")
 
 import jax
 import pytest

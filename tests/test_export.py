@@ -261,7 +261,7 @@ def test_files_run_in_a_process_without_this_library(exported):
     np.save(folder / "images.npy", np.asarray(_images()))
     script = """
 import sys
-sys.modules["awn_jax"] = sys.modules["kernels"] = sys.modules["awn_kernels"] = None
+sys.modules["awn_jax"] = sys.modules["awn_kernels"] = None
 import jax, numpy as np
 images = np.load("images.npy")
 exported = jax.export.deserialize(bytearray(open("net.stablehlo", "rb").read()))
