@@ -220,8 +220,8 @@ def test_rival_families_at_a_width(name, tmp_path):
     model = Small(pre_activation, 4, families.make(name, fixed=(0.5, 1.0), until=(0.5, 1.0)))
     for norm in (model.norm1, model.norm2):
         if isinstance(norm, CalibratedBatchNorm):
-            for width in (0.5, 1):
-                norm.calibrate(width, jnp.arange(6) * width, jnp.arange(1.0, 7) * width)
+            for width, channels in ((0.5, 3), (1, 6)):
+                norm.calibrate(width, width * jnp.arange(0.0, channels), width * jnp.arange(1.0, channels + 1))
     check_run(model, 0.5)
     # Their narrow networks are no prefixes: a bundle would hold something else.
     with pytest.raises(ExportError, match=r"of width 0\.5 is no part of that of width 1"):
