@@ -56,7 +56,7 @@ def test_the_place_is_checked_before_the_network_is_restored(trained_run, tmp_pa
     for out, message in ((tmp_path, "--out must be a file"), (tmp_path / "file" / "net", "--out must be a folder")):
         with pytest.raises(UserError, match=message):
             export(f"--workdir={trained_run}", "--to=onnx", f"--out={out}")
-    with pytest.raises(UserError, match="is it|is .* the workdir of a run"):
+    with pytest.raises(UserError, match=r"config\.json is not there: is .* the workdir of a run"):
         export(f"--workdir={tmp_path}", "--to=onnx")
 
 

@@ -116,7 +116,9 @@ def by_taps(
                 column + (breadth - 1) * strides[1] + 1,
                 x.shape[3],
             )
-            shifted = lax.slice(x, (0, row, column, 0), last, (1, *strides, 1)) * kernel[row, column].reshape(1, 1, 1, -1)
+            shifted = lax.slice(x, (0, row, column, 0), last, (1, *strides, 1)) * kernel[row, column].reshape(
+                1, 1, 1, -1
+            )
             total = shifted if total is None else total + shifted
     assert total is not None
     return total
