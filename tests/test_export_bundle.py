@@ -169,7 +169,8 @@ HOSTILE = (
     {},
     [1],
     [0, 1 << 33],
-    {"a": 1}, json.loads("[" * 400 + "]" * 400),
+    {"a": 1},
+    json.loads("[" * 400 + "]" * 400),
 )
 
 
@@ -180,7 +181,7 @@ def test_no_claim_of_a_signed_file_is_believed(bundled, tmp_path):
     draw = random.Random(0)
     refused = []
     tracemalloc.start()
-    for _ in range(120):
+    for _ in range(80):
         header, rest = opened(raw)
         holder, key = draw.choice(list(nested(header)))
         if draw.random() < 0.2:
@@ -199,7 +200,7 @@ def test_no_claim_of_a_signed_file_is_believed(bundled, tmp_path):
             jax.eval_shape(graph.run, images)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert len(refused) > 80
+    assert len(refused) > 50
     assert not any("\n" in message for message in refused)
     assert peak < 32 << 20
 
