@@ -129,10 +129,10 @@ class RandomNetwork(AnyWidthClassifier):
         return self._step(what, x)
 
     def _axis(self) -> widths.Axis:
-        channels = self._draw.randint(2, 5)
+        channels = self._draw.randint(3, 6)
         match self._births:
             case "pairs":
-                return widths.Axis.of(2 * channels, group=2)
+                return widths.Axis.of(channels + channels % 2, group=2)
             case "grid":
                 return widths.Axis.of(channels, grid=4)
             case "core":
