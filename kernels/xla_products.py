@@ -221,7 +221,7 @@ def _pixels(x: Array) -> Array:
 
 
 def _accumulator(x: Array) -> DTypeLike:
-    return jnp.promote_types(x.dtype, jnp.float32)
+    return jnp.float32 if jnp.finfo(x.dtype).bits < 32 else x.dtype
 
 
 def _is_matmul(w_shape: tuple[int, ...], strides: Strides, padding: Padding) -> bool:

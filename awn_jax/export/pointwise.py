@@ -1,6 +1,7 @@
 """Operations of JAX on single numbers that ONNX has too, one for one."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -21,7 +22,7 @@ class Function(NamedTuple):
     onnx: str
     source: str
     jax: Callable[..., Array]
-    attributes: dict[str, Any] = {}
+    attributes: Mapping[str, Any] = MappingProxyType({})
 
 
 # By the name of JAX's primitive.
