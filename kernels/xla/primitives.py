@@ -71,4 +71,4 @@ def pixels(x: Array) -> Array:
 
 def accumulator(x: Array) -> DTypeLike:
     """Returns the dtype to sum products of x in."""
-    return jnp.promote_types(x.dtype, jnp.float32)
+    return x.dtype if x.dtype.itemsize >= 4 else jnp.dtype("float32")
