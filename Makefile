@@ -18,7 +18,7 @@ demo: $(VENV)/run.stamp
 test: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile
 
-# The GPU kernels in interpret mode: needs Python 3.12 or newer, says so where there is none. Its own environment, .venv-gpu.
+# The GPU kernels in interpret mode, which needs Python 3.12 or newer: in an environment of its own, .venv-gpu.
 test-kernels:
 	tests/kernels/gpu_interpret.sh
 
