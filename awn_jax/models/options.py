@@ -1,7 +1,8 @@
 """What every model can be told, and the parts that it is made of."""
 
 import dataclasses
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Any, Literal, TypeVar
 
 import jax.numpy as jnp
 from awn_kernels import Implementation
@@ -10,6 +11,9 @@ from flax import nnx
 from awn_jax import families, widths
 from awn_jax.layers import Conv, Dense, DepthwiseConv, Norm
 from awn_jax.layers.head import AnyWidthHead
+
+
+T = TypeVar("T", bound="Options")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +50,18 @@ class Options:
         ):
             if not good:
                 raise ValueError(f"{name} must be {rule}, got {getattr(self, name)}")
+
+
+def changed(options: T, named: Mapping[str, Any]) -> T:
+    """Options of which some are given by name; a `dtype` may be a type.
+
+    Raises:
+        TypeError: if a model has no such option.
+    """
+    values = dict(named)
+    if "dtype" in values:
+        values["dtype"] = jnp.dtype(values["dtype"]).name
+    return dataclasses.replace(options, **values)
 
 
 class Parts:

@@ -205,9 +205,13 @@ class _Reader:
         values = tuple(map(int, inputs))
         axes = [self.nodes[i - 1].axis if i else widths.Axis.whole(self.size[-1]) for i in values]
         axis, problem = None, ""
+        known = [axis for axis in axes if axis is not None]
         try:
-            # What reads an unknown axis may still know its own.
-            axis = op.births(*axes) if None not in axes or isinstance(op, nnx.Module) else None  # type: ignore[arg-type]
+            if len(known) == len(axes):
+                axis = op.births(*known)
+            elif isinstance(op, nnx.Module):
+                # What reads an unknown axis knows its own all the same.
+                axis = op.births()
         except ValueError as error:
             problem = str(error)
         self.nodes.append(Node(name, op, values, shape_of(equation.outvars[0])[1:], axis, problem))
