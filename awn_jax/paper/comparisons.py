@@ -48,7 +48,7 @@ def wide_range(records: Records, setting: Setting) -> str:
     rows = []
     for method, wide in [pair for pair in WIDENED if pair[0] in there]:
         for name in (method, wide):
-            swept, areas = tests[name], curves(there[name], "test", "width").area(usual, 1)
+            swept, areas = tests[name], curves(there[name], "test", "width").area(usual, 1.0)
             lost = _lost(there[method], there[wide], usual) if name == wide else ["", ""]
             rows.append(
                 [
@@ -71,7 +71,7 @@ def _lost(usual: list[Record], wide: list[Record], begin: float) -> list[str]:
     at, areas = [], []
     for found in (usual, wide):
         at.append(metric.scale * np.array([record.curves["test"].value(begin) for record in found]))
-        areas.append(curves(found, "test", "width").area(begin, 1))
+        areas.append(curves(found, "test", "width").area(begin, 1.0))
     return [_difference(values, metric.digits) for values in (at, areas)]
 
 

@@ -120,7 +120,7 @@ def _style(method: str) -> str:
     return ".-" if method.startswith("awn") else ".--"
 
 
-def _figure(panels: int, *, width: float = 0) -> tuple[matplotlib.figure.Figure, Any]:
+def _figure(panels: int, *, width: float = 0.0) -> tuple[matplotlib.figure.Figure, Any]:
     figure = matplotlib.figure.Figure(figsize=(width or 6 * panels, 4.2), layout="constrained")
     axes = np.ravel(figure.subplots(1, panels, sharey=True))
     for one in axes:

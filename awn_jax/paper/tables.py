@@ -25,7 +25,7 @@ def worst_dip(curve: Sweep) -> float:
 
 def table1(records: Records, setting: Setting) -> str:
     """The metric on test and training images at the four trained widths."""
-    rows, title, widths = [], "", shown_widths(0)
+    rows, title, widths = [], "", shown_widths(0.0)
     paper = published.TABLE_1.get(setting, {})
     for method in TARGETS["table1"].methods:
         found = [record for record in chosen(records, setting, method) if "train" in record.curves]

@@ -7,9 +7,12 @@ import multiprocessing.connection
 import os
 import pathlib
 import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from multiprocessing.process import BaseProcess
 from typing import Any
+
+import tqdm
 
 from awn_jax import files, hardware
 from awn_jax.paper.targets import Trial
@@ -110,6 +113,8 @@ def _work(complete: Complete, trial: Trial, log: pathlib.Path, share: Sequence[i
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
     for stream in (1, 2):
         os.dup2(output, stream)
+    # In place of one that other processes share, of which a run that fails would leave something behind.
+    tqdm.tqdm.set_lock(threading.RLock())
     with hardware.one_line_errors():
         hardware.start()
         complete(trial)
