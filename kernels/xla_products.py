@@ -16,8 +16,8 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jax.typing import DTypeLike
 
-from kernels.backend import Padding, Strides
-from kernels.target import current_platform
+from .backend import Padding, Strides
+from .target import current_platform
 
 DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 POINT: Padding = ((0, 0), (0, 0))
