@@ -78,7 +78,7 @@ def basis(records: Sequence[Record]) -> str:
     wanted = published.epochs(records[0].trial.setting, records[0].method)
     short = f" of {wanted}" if wanted and epochs[0] < wanted else ""
     minutes = statistics.mean(record.seconds for record in records) / 60
-    hardware = ", ".join(sorted({record.hardware for record in records}))
+    hardware = " and ".join(sorted({record.hardware for record in records}))
     return f"{'/'.join(f'{e:g}' for e in epochs)}{short} epochs; seed {seeds(records)}; {minutes:.0f} min; {hardware}"
 
 

@@ -64,8 +64,8 @@ class Classification(Task):
     def update(
         self, totals: Totals, outputs: Float[Array, "N B K"], targets: Num[Array, " B"], counted: Bool[Array, " B"]
     ) -> Totals:
-        right = (outputs.argmax(-1) == targets) & counted
-        losses = jnp.where(counted, cross_entropy(outputs, targets), 0)
+        right = (outputs.argmax(-1) == targets[None]) & counted[None]
+        losses = jnp.where(counted[None], cross_entropy(outputs, targets), 0)
         return {
             "top1": totals["top1"] + right.sum(-1),
             "loss": totals["loss"] + losses.sum(-1),
