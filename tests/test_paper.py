@@ -42,13 +42,6 @@ def trial(method: str, seed: int = 0, setting: Setting = DIGITS) -> Trial:
 # ── from runs
 
 
-@pytest.fixture(scope="module", autouse=True)
-def types_may_mix():
-    """Optax's schedules take whole numbers of steps from others."""
-    with jax.numpy_dtype_promotion("standard"):
-        yield
-
-
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory):
     """The folder of compiled programs, which runs in this process and in others share."""

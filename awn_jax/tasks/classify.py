@@ -67,9 +67,9 @@ class Classification(Task):
         right = (outputs.argmax(-1) == targets[None]) & counted[None]
         losses = jnp.where(counted[None], cross_entropy(outputs, targets), 0)
         return {
-            "top1": totals["top1"] + right.sum(-1),
-            "loss": totals["loss"] + losses.sum(-1),
-            "images": totals["images"] + counted.sum(),
+            "top1": totals["top1"] + right.sum(-1, dtype=totals["top1"].dtype),
+            "loss": totals["loss"] + losses.sum(-1, dtype=totals["loss"].dtype),
+            "images": totals["images"] + counted.sum(dtype=totals["images"].dtype),
         }
 
     def finish(self, totals: Totals) -> dict[str, Float[np.ndarray, " N"]]:
