@@ -43,7 +43,7 @@ def conv_by_taps(x: Array, w: Array, *, strides: Strides, padding: Padding) -> A
     accumulator = _accumulator(x)
     taps = w.reshape(-1, *w.shape[2:]).astype(accumulator)
     terms = (
-        window[..., c : c + 1].astype(accumulator) * tap[c]
+        window[..., c : c + 1].astype(accumulator) * tap[c][None, None, None]
         for window, tap in zip(windows, taps, strict=True)
         for c in range(x.shape[3])
     )
