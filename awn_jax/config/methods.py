@@ -16,6 +16,7 @@ _RANDOM = {"widths.train": "random", "widths.total": 0.0}
 _SEQUENTIAL = {"widths.how": "sequential"}
 _US_NET = {**_SEQUENTIAL, **_RANDOM, "model.family": "us_net"}
 _SHARED_BN = {**_SEQUENTIAL, **_FIXED, "model.family": "shared_bn"}
+_WIDE = {"widths.minimum": 0.05}
 _ENDS = {"widths.ends": 0.25}
 # No network narrower than ¼ is wanted, so the first quarter of the channels need not be a triangle; 1.375 times the published
 # channels then hold about as many weights as √2 times.
@@ -45,6 +46,9 @@ METHODS: dict[str, dict[str, Any]] = {
     "awn_mirrored": {**_CORE, **_ADAMW, "data.augment": "crop_flip", "data.shift": 0},
     "awn_tuned": {**_CORE, **_TUNED},
     "awn_dropout": {**_CORE, **_DROPOUT},
+    # For a wider range of widths, narrower ones as well.
+    "awn_wide": _WIDE,
+    "us_net_wide": {**_US_NET, **_WIDE},
     # Any-width networks of other numbers of trained widths.
     "awn_2": {**_FIXED, "widths.fixed": (0.25, 1.0)},
     "awn_8": {**_FIXED, "widths.fixed": tuple(0.25 + 0.75 * i / 7 for i in range(8))},

@@ -27,8 +27,7 @@ def cross_entropy(logits: Float[Array, "N B K"], labels: Num[Array, "B ..."]) ->
         labels: whole numbers [B], or shares of the classes [B, K]: smoothed, mixed or soft labels.
     """
     if labels.ndim == 2:
-        shares = jnp.broadcast_to(labels.astype(logits.dtype), logits.shape)
-        return optax.softmax_cross_entropy(logits, shares)
+        return optax.softmax_cross_entropy(logits, jnp.broadcast_to(labels, logits.shape))
     return optax.softmax_cross_entropy_with_integer_labels(logits, jnp.broadcast_to(labels, logits.shape[:-1]))
 
 
@@ -68,9 +67,9 @@ class Classification(Task):
         right = (outputs.argmax(-1) == targets[None]) & counted[None]
         losses = jnp.where(counted[None], cross_entropy(outputs, targets), 0)
         return {
-            "top1": totals["top1"] + right.sum(-1).astype(jnp.float32),
-            "loss": totals["loss"] + losses.sum(-1).astype(jnp.float32),
-            "images": totals["images"] + counted.sum().astype(jnp.float32),
+            "top1": totals["top1"] + right.sum(-1, dtype=totals["top1"].dtype),
+            "loss": totals["loss"] + losses.sum(-1, dtype=totals["loss"].dtype),
+            "images": totals["images"] + counted.sum(dtype=totals["images"].dtype),
         }
 
     def finish(self, totals: Totals) -> dict[str, Float[np.ndarray, " N"]]:

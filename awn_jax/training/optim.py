@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+import jax.numpy as jnp
 import optax
 
 Schedule = Literal["step", "linear", "cosine"]
@@ -24,12 +25,15 @@ def learning_rate(
     """
     match schedule:
         case "step":
-            return optax.piecewise_constant_schedule(peak, {round(share * steps): factor for share in at})
+            rate = optax.piecewise_constant_schedule(peak, {round(share * steps): factor for share in at})
         case "linear":
-            return optax.linear_schedule(peak, 0.0, steps)
+            rate = optax.linear_schedule(peak, 0.0, steps)
         case "cosine":
-            return optax.cosine_decay_schedule(peak, steps)
-    raise ValueError(f"schedule must be 'step', 'linear' or 'cosine', got {schedule!r}")
+            rate = optax.cosine_decay_schedule(peak, steps)
+        case _:
+            raise ValueError(f"schedule must be 'step', 'linear' or 'cosine', got {schedule!r}")
+    # Optax takes whole numbers from others, which JAX may be told to refuse.
+    return lambda step: rate(jnp.asarray(step, jnp.float32))
 
 
 def sgd(rate: optax.Schedule, *, momentum: float, weight_decay: float) -> optax.GradientTransformation:
