@@ -20,9 +20,9 @@ jaxtyping.install_import_hook(["awn_jax", "kernels"], "beartype.beartype")
 import jax
 import pytest
 
-from awn_jax import data, platform
+from awn_jax import data, hardware
 
-platform.keep_freed_memory()
+hardware.keep_freed_memory()
 
 
 @pytest.fixture(scope="session")

@@ -1,44 +1,45 @@
 """A config is checked as a whole before anything runs."""
 
 import dataclasses
-import importlib.util
 
 import pytest
 
 from awn_jax import config as configs
+from awn_jax.config.source import changed
 
-
-def get(path):
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return configs.parse(module.get_config())
+MODEL = {"model": {"name": "lenet_3c1l"}}
 
 
 def test_every_config_file_parses_and_survives_json(repository, tmp_path):
     files = sorted((repository / "configs").glob("*.py"))
     assert len(files) >= 5
     for file in files:
-        config = get(file)
+        config = configs.read(str(file))
         configs.save(config, tmp_path / "config.json")
         assert configs.load(tmp_path / "config.json") == config
 
 
+@pytest.mark.parametrize("method", configs.METHODS)
+def test_every_method_is_a_config(repository, method):
+    config = configs.read(f"{repository}/configs/lenet_fmnist.py:{method}")
+    assert config.widths.minimum == (1 if method.startswith("single") else 0.25)
+
+
 def test_papers_recipe_is_kept(repository):
-    fashion, cifar = (get(repository / f"configs/lenet_{name}.py") for name in ("fmnist", "cifar100"))
+    fashion, cifar = (configs.read(f"{repository}/configs/lenet_{name}.py") for name in ("fmnist", "cifar100"))
     assert (fashion.train.epochs, fashion.train.weight_decay, fashion.data.augment) == (20, 0, "none")
     assert (cifar.train.epochs, cifar.train.weight_decay, cifar.data.augment) == (100, 5e-4, "crop_flip")
     for config in (fashion, cifar):
         train = config.train
         assert (train.learning_rate, train.momentum, train.batch_size) == (0.01, 0.9, 128)
         assert (train.schedule, train.decay_at, train.decay_factor) == ("step", (0.5, 0.75), 0.1)
-        assert (config.widths.train, config.widths.how, config.model.channels) == ("all", "nested", 45)
+        assert (config.widths.train, config.widths.how) == ("all", "nested")
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"trian": {}}, "config has no field 'trian'; it has data, model, widths, train"),
+        ({"trian": {}}, "config has no field 'trian'; it has data, model, task, train, widths"),
         ({"train": {"epoks": 3}}, "config.train has no field 'epoks'"),
         ({"train": {"epochs": "three"}}, "config.train.epochs must be of type float, got 'three'"),
         ({"train": {"epochs": -1}}, "train.epochs must be above 0 and finite, got -1"),
@@ -46,7 +47,7 @@ def test_papers_recipe_is_kept(repository):
         ({"train": {"decay_factor": -0.1}}, "train.decay_factor must be above 0, got -0.1"),
         (
             {"widths": {"calibrate": 4}},
-            "widths.calibrate must be 0 unless model.norm is 'calibrated', got 4 with 'shared'",
+            "widths.calibrate must be 0 unless model.family is 'us_net', got 4 with 'triangular'",
         ),
         ({"train": {"batch_size": True}}, "config.train.batch_size must be of type int, got True"),
         ({"train": {"decay_at": [0.7, 0.5]}}, "train.decay_at must be ascending"),
@@ -55,21 +56,74 @@ def test_papers_recipe_is_kept(repository):
         ({"widths": {"minimum": 0.0}}, r"widths.minimum must be in \(0, 1\], got 0.0"),
         ({"widths": {"fixed": [0.5, 1.2]}}, r"widths.fixed must be in \(0, 1\], got 1.2"),
         ({"widths": {"how": "both"}}, "config.widths.how must be one of 'nested', 'sequential', got 'both'"),
-        ({"data": {"std": [0.0]}}, "data.std must be above 0"),
-        ({"model": 3}, "config.model must hold fields, got 3"),
+        ({"data": {"mean": [0.0], "std": [0.0]}}, "data.std must be above 0"),
+        ({"train": 3}, "config.train must hold fields, got 3"),
+        ({"model": {"name": "lenet"}}, "model.name must be one of lenet_3c1l.* or module:Name, got 'lenet'"),
+        (
+            {"model": {"name": "json:loads"}},
+            "model.name must be a subclass of awn_jax.AnyWidthNetwork, got 'json:loads'",
+        ),
+        ({"model": {}}, "model.name must name a network"),
+        ({"model": {"family": "us_net"}}, "widths.how must be 'sequential' unless model.family is one of"),
+        (
+            {"model": {"family": "s_net"}, "widths": {"how": "sequential"}},
+            "widths.train must be 'fixed' and widths.fixed hold 1 where model.family is 's_net'",
+        ),
     ],
 )
 def test_mistakes_are_named(change, message):
+    model = {**MODEL["model"], **change["model"]} if change.get("model") else change.get("model", MODEL["model"])
     with pytest.raises(configs.ConfigError, match=message):
-        configs.parse(change)
+        configs.parse({**change, "model": model})
 
 
 def test_a_run_goes_on_only_with_its_own_config(tmp_path):
-    old = configs.Config()
-    new = dataclasses.replace(old, train=dataclasses.replace(old.train, epochs=3.0, log_every=7))
+    old = configs.parse(MODEL)
+
+    def other(**changes):
+        return dataclasses.replace(old, train=dataclasses.replace(old.train, **changes))
+
     with pytest.raises(configs.ConfigError, match=r"train.epochs \(was 20.0, now 3.0\). Choose another --workdir"):
-        configs.check_same_run(old, new, tmp_path)
-    configs.check_same_run(old, dataclasses.replace(old, train=dataclasses.replace(old.train, log_every=7)), tmp_path)
+        configs.check_same_run(old, other(epochs=3.0, log_every=7), tmp_path)
+    # The machine's choice of kernel, and when to write, are no part of a run.
+    configs.check_same_run(old, other(log_every=7, implementation="reference"), tmp_path)
+    with pytest.raises(configs.ConfigError, match=r"model.channels \(was 0, now 7\)"):
+        configs.check_same_run(old, configs.parse({"model": {"name": "lenet_3c1l", "channels": 7}}), tmp_path)
+
+
+def test_command_lines_change_fields():
+    others, changes = configs.take_changes(
+        ["--a=1", "--config.widths.fixed=0.5,1.0", "b", "--config.train.epochs", "3", "--config.data.name=npz:1.npz"]
+    )
+    assert others == ["--a=1", "b"]
+    values = changed(configs.default("lenet_3c1l"), changes)
+    assert (values["widths"]["fixed"], values["train"]["epochs"], values["data"]["name"]) == (
+        (0.5, 1.0),
+        3,
+        "npz:1.npz",
+    )
+    assert changed(configs.default("lenet_3c1l"), {"data.mean": "0.3"})["data"]["mean"] == (0.3,)
+    for argument in (["--config.train.epochs"], ["--config.train.epochs", "--x"]):
+        with pytest.raises(configs.ConfigError, match=r"--config.train.epochs must have a value"):
+            configs.take_changes(argument)
+    for field in ("train.epoks", "train", "train.epochs.x", "nothing.at.all"):
+        with pytest.raises(configs.ConfigError, match=f"--config.{field}: the config has no field"):
+            changed(configs.default("lenet_3c1l"), {field: "3"})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x = 3", r"must define get_config\(\)"),
+        ("def get_config(): pass", "must give what awn_jax.config.default gives, got None"),
+        ("def get_config(:", "cannot be run: SyntaxError"),
+    ],
+)
+def test_a_file_that_is_no_config_says_what_it_must_hold(tmp_path, text, message):
+    path = tmp_path / "a:b.py"
+    path.write_text(text)
+    with pytest.raises(configs.ConfigError, match=message):
+        configs.read(str(path))
 
 
 def test_folder_that_is_no_workdir_is_named(tmp_path):

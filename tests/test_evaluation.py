@@ -50,11 +50,11 @@ def test_one_pass_scores_every_width_as_a_run_at_that_width_does(digits, swept):
     assert len(result.rows) == 10
     for row in result.rows[:: len(result.rows) - 1]:
         logits = np.asarray(model(x, row.width))
-        assert row.top1 == pytest.approx((logits.argmax(-1) == some.labels).mean())
+        assert row.metrics["top1"] == pytest.approx((logits.argmax(-1) == some.labels).mean())
         loss = -jax.nn.log_softmax(logits)[np.arange(100), some.labels].mean()
-        assert row.loss == pytest.approx(float(loss), rel=1e-4)
+        assert row.metrics["loss"] == pytest.approx(float(loss), rel=1e-4)
         assert (row.params, row.macs) == cost(model, (28, 28, 1), row.width)
-    assert result.auc == pytest.approx(area_under_curve([r.width for r in result.rows], [r.top1 for r in result.rows]))
+    assert result.auc == pytest.approx(area_under_curve([r.width for r in result.rows], result.values))
 
 
 def test_a_width_finds_the_row_of_its_sub_network(swept):
@@ -67,14 +67,14 @@ def test_chosen_widths_only(digits, swept):
     model, result = swept
     chosen = sweep(model, digits.take(100), PREPARATION, data.data_mesh(), at=[0.5, 1.0], progress=False)
     assert [row.width for row in chosen.rows] == [0.5, 1.0]
-    assert chosen.rows[-1].top1 == result.rows[-1].top1
+    assert chosen.values[-1] == result.values[-1]
     with pytest.raises(ValueError, match=r"width must be in \(0, 1\], got 1.5"):
         sweep(model, digits.take(100), PREPARATION, data.data_mesh(), at=[0.5, 1.5], progress=False)
 
 
 def test_two_widths_of_one_sub_network_have_the_same_row(digits, swept):
     both = sweep(swept[0], digits.take(100), PREPARATION, data.data_mesh(), at=[0.3, 0.31, 1.0], progress=False)
-    assert both.rows[0].top1 == both.rows[1].top1
+    assert both.values[0] == both.values[1]
     assert both.at(0.3).width == 0.3
     assert both.at(0.31).width == 0.31
     assert both.at(0.99).width == 1.0
@@ -82,7 +82,7 @@ def test_two_widths_of_one_sub_network_have_the_same_row(digits, swept):
 
 def test_reports(tmp_path, swept):
     _, result = swept
-    report.write(result, tmp_path, extra={"split": "test"})
+    report.write(result, tmp_path, {"split": "test"})
     report.plot({"one": result, "two": result}, tmp_path / "sweep.png")
     written = json.loads((tmp_path / "sweep.json").read_text())
     assert {"auc", "mean10", "alpha_min", "rows"} <= set(written)
@@ -91,7 +91,7 @@ def test_reports(tmp_path, swept):
         area_under_curve([r["width"] for r in written["rows"]], [r["top1"] for r in written["rows"]]) == written["auc"]
     )
     with (tmp_path / "sweep.csv").open() as file:
-        assert [float(row["top1"]) for row in csv.DictReader(file)] == [row.top1 for row in result.rows]
+        assert [float(row["top1"]) for row in csv.DictReader(file)] == [row.metrics["top1"] for row in result.rows]
     assert (tmp_path / "sweep.png").read_bytes().startswith(b"\x89PNG")
     line = r"AUC 0\.\d{4} over 10 widths in \[0\.25, 1\.00\] \(mean of 10 evenly spaced: 0\.\d{4}\)"
     assert re.fullmatch(line, report.summary(result))

@@ -1,12 +1,26 @@
 """At width k every layer gives the first channels of what it gives at full width."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
 
-from awn_jax import AnyWidthHead, Axis, BatchNorm, TriConv, TriDense, max_pool, widths
+from awn_jax import (
+    AnyWidthHead,
+    Axis,
+    BatchNorm,
+    Concatenate,
+    DepthwiseConv,
+    GroupedConv,
+    TriConv,
+    TriDense,
+    max_pool,
+    mean_pool,
+    widths,
+)
 from awn_jax.layers import dropout
 
 WIDTHS = (0.1, 0.25, 0.5, 0.8, 1.0)
@@ -21,18 +35,123 @@ LAYERS = {
     "strided conv": lambda rngs: (TriConv(24, 15, 3, strides=2, padding="VALID", rngs=rngs), (4, 7, 6)),
     "grouped conv": lambda rngs: (TriConv(Axis.of(24, 4), Axis.of(40, 8), (1, 3), rngs=rngs), (4, 7, 6)),
     "expanding conv": lambda rngs: (TriConv(24, Axis.of(24).expand(6), 1, rngs=rngs), (4, 7, 6)),
+    "dilated conv": lambda rngs: (TriConv(24, 15, 3, kernel_dilation=(1, 2), padding=2, rngs=rngs), (4, 7, 6)),
     "dense": lambda rngs: (TriDense(24, 33, rngs=rngs), (5,)),
+}
+# Those that act on each channel, or each group, by itself.
+SEPARATE = {
+    "depthwise conv": lambda rngs: (DepthwiseConv(24, 3, strides=2, use_bias=True, rngs=rngs), (4, 7, 6)),
+    "conv in groups": lambda rngs: (GroupedConv(24, 36, 3, groups=3, use_bias=True, rngs=rngs), (4, 7, 6)),
 }
 
 
-@pytest.mark.parametrize("name", LAYERS)
-@pytest.mark.parametrize("width", WIDTHS)
-def test_a_triangular_layer_keeps_the_prefix(name, width):
-    layer, shape = LAYERS[name](nnx.Rngs(0))
-    x = inputs(layer.inputs, shape=shape)
-    narrow = layer(x[..., : layer.inputs.active(width)], width)
-    assert narrow.shape[-1] == layer.outputs.active(width)
-    np.testing.assert_allclose(narrow, layer(x)[..., : narrow.shape[-1]], rtol=2e-5, atol=2e-6)
+@pytest.mark.parametrize("name", [*LAYERS, *SEPARATE])
+def test_a_layer_keeps_the_prefix_and_a_wider_width_adds_the_rest(name):
+    layer, shape = (LAYERS | SEPARATE)[name](nnx.Rngs(0))
+    reads = getattr(layer, "inputs", None) or layer.axis
+    x = inputs(reads, shape=shape)
+    wide = layer(x)
+    for width, after in itertools.pairwise((1.0, 0.5, 0.25)):
+        narrow = layer(x[..., : reads.active(width)], width)
+        assert narrow.shape[-1] == layer.births().active(width)
+        np.testing.assert_allclose(narrow, wide[..., : narrow.shape[-1]], rtol=2e-5, atol=2e-6)
+        old = layer.births().active(after)
+        if old < narrow.shape[-1]:
+            first = 0 if layer.reads_whole else reads.active(after)
+            added = layer.added(x[..., first : reads.active(width)], width=width, after=after)
+            np.testing.assert_allclose(added, narrow[..., old:], rtol=2e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (lambda **o: TriConv(Axis.whole(6), 8, 3, padding=1, strides=2, **o), {"padding": 1, "strides": 2}),
+        (
+            lambda **o: TriConv(Axis.whole(6), 8, (3, 2), kernel_dilation=2, **o),
+            {"kernel_size": (3, 2), "kernel_dilation": 2},
+        ),
+        (
+            lambda **o: TriConv(Axis.whole(6), 8, 3, padding=((0, 2), (1, 0)), **o),
+            {"padding": ((0, 2), (1, 0))},
+        ),
+        (lambda **o: DepthwiseConv(6, 3, strides=(2, 1), **o), {"out": 6, "groups": 6, "strides": (2, 1)}),
+        (
+            lambda **o: DepthwiseConv(6, (5, 3), padding="VALID", **o),
+            {"out": 6, "groups": 6, "padding": "VALID", "kernel_size": (5, 3)},
+        ),
+    ],
+)
+def test_windows_are_as_in_flax(ours, theirs):
+    """Where every weight exists, with the arguments that Flax has."""
+    layer = ours(use_bias=True, rngs=nnx.Rngs(0))
+    out, groups = theirs.pop("out", 8), theirs.pop("groups", 1)
+    flax = nnx.Conv(6, out, **{"kernel_size": (3, 3), **theirs}, feature_group_count=groups, rngs=nnx.Rngs(0))
+    kernel = layer.kernel[...]
+    flax.kernel[...] = kernel[:, :, None] if groups > 1 else kernel
+    flax.bias[...] = layer.bias[...]
+    x = inputs(Axis.whole(6), shape=(3, 9, 8))
+    np.testing.assert_allclose(layer(x), flax(x), rtol=1e-4, atol=1e-5)
+    ordinary = layer.ordinary(1, (9, 8, 6))
+    assert ordinary.kind == ("depthwise" if groups > 1 else "conv")
+
+
+def test_groups_do_not_read_each_other():
+    layer = GroupedConv(12, 12, 1, groups=3, rngs=nnx.Rngs(0))
+    jacobian = jax.jacobian(lambda x: layer(x[None, None, None])[0, 0, 0])(jnp.ones(12))
+    group = np.arange(12) % 3
+    assert not np.any(np.where(group[:, None] == group, 0, jacobian))
+    axis = layer.outputs
+    exists = (group[:, None] == group) & widths.mask(axis, axis).T
+    assert np.all(np.where(exists, jacobian, 1))
+    dense = layer.ordinary(1, (1, 1, 12)).arrays["kernel"][0, 0]
+    np.testing.assert_allclose(jacobian, dense.T, rtol=1e-5)
+    with pytest.raises(ValueError, match="inputs must be born 3 at a time, one for each of groups=3"):
+        GroupedConv(Axis.of(12), 12, 1, groups=3, rngs=nnx.Rngs(0))
+
+
+def test_a_concatenation_sorts_channels_by_birth():
+    axes = [Axis.of(4), Axis.of(7), Axis.whole(2)]
+    join = Concatenate(axes)
+    values = [inputs(axis, shape=(2, 3, 3), seed=i) for i, axis in enumerate(axes)]
+    wide = join(values)
+    births = [axis.birth(c) for axis in axes for c in range(axis.channels)]
+    assert [join.axis.birth(c) for c in range(13)] == sorted(births)
+    for after, width in itertools.pairwise(WIDTHS):
+        active = [axis.active(width) for axis in axes]
+        narrow = join([x[..., :k] for x, k in zip(values, active, strict=True)], width)
+        assert narrow.shape[-1] == sum(active) == join.axis.active(width)
+        np.testing.assert_array_equal(narrow, wide[..., : narrow.shape[-1]])
+        new = [x[..., axis.active(after) : k] for x, axis, k in zip(values, axes, active, strict=True)]
+        np.testing.assert_array_equal(
+            join.added(*new, width=width, after=after), narrow[..., join.axis.active(after) :]
+        )
+    with pytest.raises(ValueError, match="inputs must be 3 values, got 2"):
+        join(values[:2])
+
+
+@pytest.mark.parametrize("pool", [max_pool, mean_pool])
+def test_pools_with_strides_and_padding_are_flaxs(pool):
+    x = inputs(Axis.of(3), shape=(2, 9, 8))
+    theirs = nnx.max_pool if pool is max_pool else nnx.avg_pool
+    for options in (
+        {},
+        {"strides": 1},
+        {"padding": 1},
+        {"padding": "SAME", "strides": 2},
+        {"padding": ((0, 1), (2, 0))},
+    ):
+        padding = options.get("padding", "VALID")
+        padding = ((padding, padding),) * 2 if isinstance(padding, int) else padding
+        strides = (options.get("strides", 3),) * 2
+        np.testing.assert_allclose(pool(x, 3, **options), theirs(x, (3, 3), strides, padding), rtol=1e-5, atol=1e-6)
+    for options, message in (
+        ({"window": 10}, r"x, of \(9, 8\) pixels, is smaller than the window"),
+        ({"window": 2, "padding": 2}, "padding must be smaller than the window"),
+        ({"window": 0}, "window must be one or two whole numbers of at least 1, got 0"),
+        ({"window": 2, "padding": ((-1, 0), (0, 0))}, 'padding must be "SAME", "VALID", a number of pixels'),
+    ):
+        with pytest.raises(ValueError, match=message):
+            pool(x, **options)
 
 
 @pytest.mark.parametrize("name", LAYERS)

@@ -1,19 +1,18 @@
 """The rivals: what a private or recomputed batch norm is worth only if it is exactly what it says."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
 
-from awn_jax import LeNet3C1L, data, experiment, export, widths
+from awn_jax import LeNet3C1L, build, check_prefix, data, families, widths
 from awn_jax import config as configs
-from awn_jax.export import stablehlo
-from awn_jax.export.read import READ
-from awn_jax.inspection import check_prefix
-from awn_jax.layers import CalibratedBatchNorm, Conv, SwitchableBatchNorm
-from awn_jax.methods import METHODS, apply
-from awn_jax.training import calibration, nested, objectives, plan, sequential, split
+from awn_jax.layers import CalibratedBatchNorm, SwitchableBatchNorm
+from awn_jax.tasks import Classification
+from awn_jax.training import calibration, nested, plan, sequential, split
 
 SIZE = (16, 16, 1)
 TRAINED = (0.25, 0.5, 1.0)
@@ -24,14 +23,15 @@ def batch(digits, count=40):
 
 
 def config_of(method, **changes):
-    values = apply(configs.default(), method)
+    values = configs.apply(configs.default("lenet_3c1l"), method)
     values.model.channels = 8
-    values.update_from_flattened_dict(changes)
+    with values.ignore_type():
+        values.update_from_flattened_dict(changes)
     return configs.parse(values)
 
 
 def network(method, **changes):
-    return experiment.make_model(config_of(method, **changes), SIZE, 10)
+    return build.network(config_of(method, **changes), SIZE, 10)
 
 
 def gradient(objective, parts, images, labels, at):
@@ -61,7 +61,7 @@ def test_s_net_at_a_trained_width_is_a_network_of_its_own(digits, training):
     wide = shaken(network("s_net", **{"widths.fixed": TRAINED}))
     for number, width in enumerate(TRAINED):
         channels = round(8 * width)
-        alone = LeNet3C1L(SIZE, 10, channels=channels, conv=Conv, rngs=nnx.Rngs(1))
+        alone = LeNet3C1L(SIZE, 10, channels=channels, family=families.make("single"), rngs=nnx.Rngs(1))
         for name in ("conv1", "conv2", "conv3"):
             one, other = getattr(alone, name), getattr(wide, name)
             one.kernel[...] = other.kernel[:, :, : one.inputs.channels, :channels]
@@ -89,24 +89,12 @@ def test_an_untrained_width_uses_the_next_larger_batch_norm_sliced():
         SwitchableBatchNorm(axis, (0.25, 0.5))
 
 
-@pytest.mark.parametrize("method", ["s_net", "us_net"])
-def test_one_width_of_a_rival_is_exported(digits, tmp_path, method):
-    images, _ = batch(digits)
-    model = shaken(network(method))
-    for norm in calibration.norms(model):
-        norm.known[...] = jnp.ones_like(norm.known[...])
-    model.eval()
-    stablehlo.save(export.ordinary(model, SIZE, 0.6), tmp_path / "net.stablehlo")
-    found = READ["stablehlo"](tmp_path / "net.stablehlo", 0.6)(np.asarray(images))
-    np.testing.assert_allclose(found, model(images, 0.6), rtol=1e-4, atol=1e-4)
-
-
 def test_each_pass_of_s_net_moves_its_own_statistics_only(digits):
     images, labels = batch(digits)
     model = network("s_net", **{"widths.fixed": TRAINED})
     graphdef, params, stats = split(model)
     learnt = gradient(sequential, (graphdef, params, stats), images, labels, plan.fixed((0.5,)))
-    before, after = (nnx.merge(graphdef, params, s, copy=True).norm2.norms for s in (stats, learnt.stats))
+    before, after = (nnx.merge(graphdef, params, s, copy=True).norm2.norms for s in (stats, learnt.rest))
     for number in range(3):
         moved = not np.array_equal(before[number].mean[...], after[number].mean[...])
         assert moved == (number == 1)
@@ -123,7 +111,7 @@ def test_a_shared_batch_norm_under_ordinary_layers_follows_one_pass_after_the_ot
     for width in (1.0, 0.5, 0.25):
         logits(by_hand, images, width)
     for name in ("norm1", "norm2", "norm3"):
-        np.testing.assert_allclose(learnt.stats[name].mean[...], getattr(by_hand, name).mean[...], rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(learnt.rest[name].mean[...], getattr(by_hand, name).mean[...], rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("batch_size", [16, 7, 1000])
@@ -141,31 +129,42 @@ def test_calibration_gives_the_statistics_of_one_pass_over_all_images(digits, ba
         model.eval()
         np.testing.assert_allclose(logits(model, x, width), expected, rtol=1e-4, atol=1e-4)
     with pytest.raises(ValueError, match=r"calibrated widths must hold 1, got \(0.5,\)"):
-        calibration.keep_only(model, (0.5,))
-    assert calibration.known(model, 0.5)
-    assert not calibration.known(model, 0.75)
+        calibration.calibrate(model, images, preparation, mesh, (0.5,), progress=False)
+
+
+def test_calibration_in_one_pass_a_width_serves_all_layers(digits):
+    """One batch: its own statistics are those of all images, so that both forms agree."""
+    images = data.ImageSet(digits.images[:48, 6:22, 6:22], digits.labels[:48], 10)
+    preparation, mesh, models = data.Preparation((0.3,), (0.3,)), data.data_mesh(), []
+    for exact in (True, False):
+        models.append(network("us_net"))
+        calibration.calibrate(models[-1], images, preparation, mesh, (0.5, 1.0), exact=exact, progress=False)
+    for one, other in zip(*map(calibration.norms, models), strict=True):
+        np.testing.assert_allclose(one.mean[...], other.mean[...], rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(one.var[...], other.var[...], rtol=1e-4, atol=1e-5)
 
 
 def test_an_uncalibrated_width_uses_the_next_larger_calibrated_one():
     axis = widths.Axis.of(8)
-    layer = CalibratedBatchNorm(axis, widths.cuts([axis], 0.25))
+    # Channels 4 and 5 are born at 9/16 and 11/16: 0.5 and 0.56 give one network.
+    until = widths.last_of([axis], (0.5, 1.0))
+    layer = CalibratedBatchNorm(axis, until)
     layer.eval()
     for width, mean in ((0.5, 1.0), (1.0, 2.0)):
         layer.calibrate(width, jnp.full(axis.active(width), mean), jnp.ones(axis.active(width)))
     for width, mean in ((0.25, 1.0), (0.5, 1.0), (0.56, 1.0), (0.57, 2.0), (1.0, 2.0)):
         x = jnp.full((1, 2, 2, axis.active(width)), 5.0)
         np.testing.assert_allclose(layer(x, width), 5 - mean, rtol=1e-4)
-    layer.only((1.0,))
-    np.testing.assert_allclose(layer(jnp.full((1, 2, 2, 4), 5.0), 0.5), 3.0, rtol=1e-4)
+    with pytest.raises(ValueError, match="until must hold ascending widths up to 1"):
+        layer.forget((0.5,))
 
 
 def test_a_distilled_loss_has_no_gradient_through_the_teacher():
     rng = np.random.default_rng(0)
     logits, teacher = (jnp.asarray(rng.normal(size=shape), jnp.float32) for shape in ((3, 6, 10), (6, 10)))
-    truth = jnp.arange(3.0)
 
     def loss(logits, teacher):
-        return objectives.distilled(logits, teacher, truth, 1.0).sum()
+        return Classification().taught(logits, teacher).mean(-1).sum()
 
     to_logits, to_teacher = jax.grad(loss, (0, 1))(logits, teacher)
     assert np.all(to_teacher == 0)
@@ -190,30 +189,24 @@ def test_a_method_says_truly_whether_its_narrow_networks_are_prefixes(digits, me
     images, _ = batch(digits)
     model = network(method)
     model.train()
-    assert bool(check_prefix(model, images, [0.5])) == model.keeps_prefix == (method == "awn")
+    assert bool(check_prefix(model, images, [0.5])) == model.nests(SIZE) == (method == "awn")
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_every_method_is_a_config(method):
-    assert configs.parse(apply(configs.default(), method)).widths.minimum > 0
-
-
-@pytest.mark.parametrize("method", ["awn", "s_net", "us_net", "single_8"])
+@pytest.mark.parametrize("method", ["awn", "s_net", "us_net", "single_25"])
 def test_cifar_100s_shapes(method):
-    config = configs.parse(apply(configs.default(), method))
-    model = experiment.make_model(config, (32, 32, 3), 100)
+    config = configs.parse(configs.apply(configs.default("lenet_3c1l"), method))
+    model = build.network(config, (32, 32, 3), 100)
     x = jax.ShapeDtypeStruct((2, 32, 32, 3), jnp.float32)
-    widths_trained = experiment.make_plan(config, model).widths
-    for width in {widths_trained[0], widths_trained[-1]}:
+    for width in {config.widths.minimum, 1.0}:
         assert nnx.eval_shape(lambda m, x, width=width: m(x, width), model, x).shape == (2, 100)
 
 
 def test_no_draw_compiles_the_step_anew(digits):
     images, labels = batch(digits, 8)
     config = config_of("us_net", **{"model.channels": 4})
-    model = experiment.make_model(config, SIZE, 10)
+    model = build.network(config, SIZE, 10)
     graphdef, params, stats = split(model)
-    drawn = experiment.make_plan(config, model)
+    drawn = dataclasses.replace(build.width_plan(config, model), sizes=(0.6, 1.0))
     step = jax.jit(lambda key: sequential(graphdef, params, stats, images, labels, drawn, key).loss)
     assert len({float(step(jax.random.key(seed))) for seed in range(6)}) > 1
     assert step._cache_size() == 1
@@ -222,30 +215,24 @@ def test_no_draw_compiles_the_step_anew(digits):
 def test_nested_training_of_an_ordinary_network_is_refused(digits):
     images, labels = batch(digits)
     graphdef, params, stats = split(network("us_net"))
-    with pytest.raises(ValueError, match="nested training needs triangular layers and one batch norm"):
+    with pytest.raises(ValueError, match=r"nested training needs .*: conv1 \(Conv\) gives other values at every width"):
         nested(graphdef, params, stats, images, labels, plan.fixed((0.5, 1.0)), jax.random.key(0))
-    for changes, message in (
-        ({"widths.how": "nested"}, "widths.how must be 'sequential' unless"),
-        ({"model.norm": "switchable"}, "widths.train must be 'fixed' and widths.fixed hold 1 where model.norm is"),
-        ({"widths.calibrate": 1}, "widths.calibrate must be 0 or at least 2, the narrowest width and 1, got 1"),
-    ):
-        with pytest.raises(configs.ConfigError, match=message):
-            config_of("us_net", **changes)
 
 
 def test_ends_add_to_the_narrowest_and_the_widest():
     weighted = plan.every([widths.Axis.of(45)], 0.25, total=4.0, ends=0.2)
-    base = np.array(weighted.base)
+    base = np.array(weighted.weights)
     np.testing.assert_allclose(base.sum(), 4.0)
     np.testing.assert_allclose(base[[0, -1]] - base[1], 0.8)
     assert np.ptp(base[1:-1]) == 0
 
 
 def test_equal_sizes_of_the_two_families():
-    ordinary, triangular = (experiment.make_model(config_of_size(m), (28, 28, 1), 10) for m in ("us_net", "awn"))
-    sizes = [sum(layer.weights(1) for layer in (m.conv1, m.conv2, m.conv3)) for m in (ordinary, triangular)]
+    ordinary, triangular = (
+        build.network(config_of(m, **{"model.channels": 0}), (28, 28, 1), 10) for m in ("us_net", "awn")
+    )
+    sizes = [
+        sum(int(conv.costs((1, 1), [1]).params[0]) for conv in (m.conv1, m.conv2, m.conv3))
+        for m in (ordinary, triangular)
+    ]
     assert abs(sizes[0] / sizes[1] - 1) < 0.02
-
-
-def config_of_size(method):
-    return configs.parse(apply(configs.default(), method))

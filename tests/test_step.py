@@ -47,7 +47,7 @@ def test_eight_devices_give_the_same_losses_and_statistics_as_one(digits, one_de
     losses, state = run(digits, 8)
     np.testing.assert_allclose(losses, one_device[0], rtol=2e-4)
     # Statistics over each device's share instead of the whole batch would be far off with two images a device.
-    for ours, theirs in zip(jax.tree.leaves(state.stats), jax.tree.leaves(one_device[1].stats), strict=True):
+    for ours, theirs in zip(jax.tree.leaves(state.rest), jax.tree.leaves(one_device[1].rest), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=5e-3, atol=1e-4)
 
 
@@ -62,7 +62,7 @@ def test_many_steps_in_one_dispatch_give_the_same_losses(digits, one_device):
 
 
 def test_a_loop_over_steps_gives_the_same_losses(digits, one_device, monkeypatch):
-    monkeypatch.setattr("awn_jax.platform.runs_loops_well", lambda: True)
+    monkeypatch.setattr("awn_jax.hardware.runs_loops_well", lambda: True)
     losses, _ = run(digits, 1, chunk=2)
     np.testing.assert_allclose(losses, one_device[0], rtol=1e-4)
 

@@ -11,11 +11,17 @@ import subprocess
 import sys
 import time
 
+import jax
 import numpy as np
 import pytest
+from flax import nnx
 
 import eval_sweep
-from awn_jax import files
+import train
+from awn_jax import data, files, open_run
+from awn_jax.errors import UserError
+from awn_jax.run import RunError
+from awn_jax.training import checkpoints
 
 
 def metrics(workdir):
@@ -50,9 +56,8 @@ def test_interrupted_run_ends_bit_for_bit_where_an_uninterrupted_one_ends(
         output, _ = process.communicate(timeout=120)
         assert process.returncode == 0
         assert f"{number.name}: saved step" in output
-        # What an earlier eval_sweep.py left does not pass for the end of the run.
-        assert not (workdir / "sweep.json").exists()
-        (workdir / "sweep.json").write_text("of an unfinished network")
+        # A sweep of an unfinished network does not pass for the end of the run.
+        assert not (workdir / "finished.json").exists()
     assert len(metrics(workdir)) < len(metrics(whole))
     assert "going on from step" in run(train_command(workdir)).stdout
     assert metrics(workdir) == metrics(whole)
@@ -67,12 +72,10 @@ def test_interrupted_run_ends_bit_for_bit_where_an_uninterrupted_one_ends(
 def weights(workdir, path):
     """Writes a run's final weights, read in a process with the devices that it was trained on."""
     program = f"""
-import pathlib, jax, numpy as np
+import jax, numpy as np
 from flax import nnx
-from awn_jax import config as configs, data, experiment
-workdir = pathlib.Path({str(workdir)!r})
-config = configs.load(workdir / "config.json")
-model, _ = experiment.restore(config, workdir, experiment.load_data(config, "test"), data.data_mesh())
+from awn_jax import open_run
+model, _ = open_run({str(workdir)!r}).restore()
 leaves = jax.tree_util.tree_leaves_with_path(nnx.state(model))
 np.savez({str(path)!r}, **{{jax.tree_util.keystr(name): np.asarray(leaf) for name, leaf in leaves}})
 """
@@ -142,14 +145,16 @@ def test_eval_sweep_repeats_the_final_sweep_of_each_run_once(repository, tmp_pat
 
 def test_eval_sweep_of_chosen_widths_and_split(repository, tmp_path, run, training):
     workdir, other = copy_of(training[0], tmp_path / "one"), copy_of(training[0], tmp_path / "two")
-    flags = ["--widths", "0.5", "1", "--split", "train", "--plot", tmp_path / "both.png"]
+    record = (workdir / "sweep.json").read_bytes()
+    flags = ["--widths", "1/2", "1", "--split", "train", "--plot", tmp_path / "new" / "both.png"]
     done = run(eval_command(repository, f"--workdir={workdir}", other, *flags))
     assert done.returncode == 0, done.stderr
     assert "1,438 images of digits train" in done.stdout
     assert "2 widths in [0.50, 1.00]" in done.stdout.splitlines()[-1]
-    assert (tmp_path / "both.png").read_bytes().startswith(b"\x89PNG")
-    refused = run(eval_command(repository, f"--workdir={workdir}", "--calibrated", "0.5", "1"))
-    assert_one_error(refused, "--calibrated is for a US-Net")
+    assert (tmp_path / "new" / "both.png").read_bytes().startswith(b"\x89PNG")
+    # Looking does not change the record.
+    assert (workdir / "sweep.json").read_bytes() == record
+    assert "not written" in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -186,14 +191,52 @@ def test_loss_that_leaves_the_finite_numbers_stops_the_run_and_keeps_the_checkpo
         ("--config=configs/lenet.py", "--config must be a file, got configs/lenet.py; there are configs/lenet_"),
         ("--config=configs/lenet_digits.py:slim", "method must be one of awn, awn_fixed"),
         ("--config.train.epochs=-1.0", "train.epochs must be above 0 and finite, got -1"),
+        ("--config.train.epochs=1e300", "train.epochs must give fewer than 2³¹ steps, got 1e+300"),
         ("--config.train.batch_size=5000", "batch_size must be at most the 1438 training images, got 5000"),
+        ("--config.train.optimizer=lion", "optimizer must be one of adamw, sgd, or module:Name, got 'lion'"),
+        ("--config.train.loss=hinge", "train.loss must be one of cross_entropy, or module:Name, got 'hinge'"),
+        ("--config.task=guess", "task must be one of classify, or module:Name, got 'guess'"),
+        ("--config.data.augment=blur", "augment must be one of"),
+        ("--config.model.name=no_such_module:Net", "model.name must be importable"),
         ("--config.data.test_split=validation", "split of digits must be 'train' or 'test', got 'validation'"),
-        ("--workdir=README.md", "--workdir must be a folder or not there yet, got README.md"),
-        ("--config.data.name=npz:/nowhere.npz", "/nowhere.npz is not a readable .npz file"),
+        ("--workdir=README.md", "workdir must be a folder or not there yet, got README.md"),
+        ("--workdir=gs://bucket/run", "workdir must be a folder of this machine, got gs://bucket/run"),
+        ("--config.data.name=npz:/nowhere.npz", "/nowhere.npz"),
     ],
 )
-def test_mistakes_are_one_clear_error(tmp_path, train_command, run, flag, message):
-    assert_one_error(run(train_command(tmp_path / "run", flag)), message)
+def test_mistakes_are_one_clear_error(tmp_path, train_command, flag, message, monkeypatch, repository):
+    monkeypatch.chdir(repository)
+    with pytest.raises(UserError) as caught:
+        train.main(train_command(tmp_path / "run", flag)[2:])
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+    # Nothing is left that would stand in the way of the mended command.
+    assert not (tmp_path / "run" / "config.json").exists()
+
+
+def test_an_error_of_a_command_is_one_line(tmp_path, train_command, run):
+    assert_one_error(run(train_command(tmp_path / "run", "--config.train.epoks=3")), "the config has no field 'epoks'")
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--coordinator=localhost:1"], "--coordinator must come with --multihost"),
+        (["--multihost", "--coordinator=localhost:1"], "must be given together, got --coordinator"),
+        (
+            ["--multihost", "--coordinator=a:1", "--processes=2", "--process=5"],
+            "--process must be in [0, --processes), got 5 of 2",
+        ),
+        (
+            ["--multihost", "--coordinator=a:1", "--processes=2", "--process=-1"],
+            "--process must be in [0, --processes), got -1",
+        ),
+    ],
+)
+def test_flags_of_several_hosts_that_mean_nothing_are_refused(capsys, flags, message):
+    with pytest.raises(SystemExit):
+        train.parse_arguments(["--config=x", *flags])
+    assert message in capsys.readouterr().err
 
 
 def assert_one_error(failed, message):
@@ -203,14 +246,57 @@ def assert_one_error(failed, message):
     assert len(failed.stderr.splitlines()) == 1
 
 
-def test_a_workdir_in_use_is_one_clear_error(tmp_path, train_command, run):
-    with files.claim(tmp_path):
-        assert_one_error(run(train_command(tmp_path)), f"{tmp_path} is in use by another run")
+def test_a_workdir_in_use_is_one_clear_error(tmp_path, train_command):
+    with files.claim(tmp_path), pytest.raises(files.InUseError, match=f"{tmp_path} is in use by another run"):
+        train.main(train_command(tmp_path)[2:])
 
 
-def test_run_does_not_go_on_with_another_config(train_command, run, training):
-    failed = run(train_command(training[0], "--config.train.epochs=5.0"))
-    assert_one_error(failed, "train.epochs (was 4.0, now 5.0). Choose another --workdir")
+def test_run_does_not_go_on_with_another_config(train_command, training):
+    with pytest.raises(UserError, match=r"train.epochs \(was 4.0, now 5.0\). Choose another --workdir"):
+        train.main(train_command(training[0], "--config.train.epochs=5.0")[2:])
+
+
+def test_run_does_not_go_on_with_other_images(tmp_path, train_command, training, digits):
+    workdir = copy_of(training[0], tmp_path)
+    facts = json.loads((workdir / "run.json").read_text())
+    (workdir / "run.json").write_text(json.dumps({**facts, "fingerprint": "0" * 64}))
+    with pytest.raises(UserError, match="was begun with other training images than digits holds now"):
+        train.main(train_command(workdir)[2:])
+
+
+def test_a_run_opens_without_its_images(tmp_path, training):
+    workdir = copy_of(training[0], tmp_path)
+    settings = json.loads((workdir / "config.json").read_text())
+    settings["data"]["name"] = "npz:/nowhere.npz"
+    (workdir / "config.json").write_text(json.dumps(settings))
+    run = open_run(workdir)
+    model, step = run.restore()
+    assert (step, run.finished, run.facts.class_names) == (90, 90, tuple("0123456789"))
+    assert model(np.zeros((2, 28, 28, 1), np.float32), 0.5).shape == (2, 10)
+    with pytest.raises(data.DataError, match="/nowhere.npz"):
+        run.images("test")
+
+
+@pytest.mark.parametrize("bits", [1, 1 << 7])
+def test_no_flipped_bit_passes_for_a_weight(tmp_path, training, bits):
+    workdir, flipped = copy_of(training[0], tmp_path), 0
+    run, draw = open_run(workdir), np.random.default_rng(bits)
+    whole, _ = run.restore()
+    for file in sorted((workdir / "checkpoints" / "90" / "model").rglob("d/*")):
+        content = file.read_bytes()
+        for position in draw.integers(0, len(content), 4):
+            damaged = bytearray(content)
+            damaged[position] ^= bits
+            file.write_bytes(damaged)
+            try:
+                model, _ = run.restore()
+            except checkpoints.CheckpointError as error:
+                assert "cannot be restored" in str(error)
+                flipped += 1
+            else:
+                jax.tree.map(np.testing.assert_array_equal, nnx.state(model), nnx.state(whole))
+        file.write_bytes(content)
+    assert flipped
 
 
 def test_damaged_checkpoint_is_one_clear_error(repository, tmp_path, run, training):
@@ -220,13 +306,28 @@ def test_damaged_checkpoint_is_one_clear_error(repository, tmp_path, run, traini
     assert_one_error(run(eval_command(repository, "--workdir", workdir)), "checkpoints/90 cannot be restored")
 
 
-def test_checkpoint_of_another_network_is_one_clear_error(repository, tmp_path, run, training):
+def test_checkpoint_of_another_network_is_one_clear_error(tmp_path, training):
     workdir = copy_of(training[0], tmp_path)
     settings = json.loads((workdir / "config.json").read_text())
     settings["model"]["channels"] = 7
     (workdir / "config.json").write_text(json.dumps(settings))
-    assert_one_error(run(eval_command(repository, "--workdir", workdir)), "If it is of another network")
+    with pytest.raises(checkpoints.CheckpointError, match="If it is of another network"):
+        open_run(workdir).restore()
 
 
-def test_folder_without_a_run_is_one_clear_error(repository, tmp_path, run):
-    assert_one_error(run(eval_command(repository, "--workdir", tmp_path)), "config.json is not there")
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("run.json", None, "run.json is not there: is .* the workdir of a run"),
+        ("config.json", None, "config.json is not there: is .* the workdir of a run"),
+        ("config.json", b"\xff\xfe", "config.json is not JSON"),
+        ("config.json", b"[" * 5000, "config.json is not JSON"),
+        ("run.json", b"{}", "run.json is damaged"),
+        ("run.json", b'{"image_size": NaN}', "run.json is not JSON: NaN is no number of JSON"),
+    ],
+)
+def test_a_damaged_run_is_one_clear_error(tmp_path, training, name, content, message):
+    workdir = copy_of(training[0], tmp_path)
+    (workdir / name).unlink() if content is None else (workdir / name).write_bytes(content)
+    with pytest.raises(RunError, match=message):
+        open_run(workdir)

@@ -72,6 +72,46 @@ def test_a_core_sees_itself_and_changes_no_wider_network(channels, group, core, 
     assert axis.active(percent / 100) == plain.active(max(core, percent) / 100)
 
 
+@given(st.integers(1, 500), st.integers(1, 64), st.integers(1, 4), st.integers(0, 100))
+def test_a_grid_has_common_births_and_the_channels_of_a_network_without_one(channels, grid, group, core):
+    plain, axis = Axis.of(channels, group, core / 100), Axis.of(channels, group, core / 100, grid)
+    assert axis.denominator == grid
+    for step in range(1, grid + 1):
+        width = Fraction(step, grid)
+        if width >= Fraction(core, 100):
+            assert axis.active(width) == plain.active(width)
+        # Nothing is born between two moments of the grid.
+        assert axis.active(width - Fraction(1, 10**6)) == axis.active(width)
+
+
+def test_a_grid_bounds_the_sub_networks_of_any_network():
+    axes = [Axis.of(channels, grid=32) for channels in (45, 136, 34, 1810)]
+    assert len(widths.distinct_widths(axes, 0.25)) == 25
+    assert len(widths.distinct_widths([Axis.of(c) for c in (45, 136, 34, 1810)], 0.25)) > 1000
+
+
+@given(st.lists(st.tuples(st.integers(1, 40), st.integers(1, 5)), min_size=2, max_size=4), st.integers(1, 100))
+def test_merged_axes_have_the_channels_of_all(sizes, percent):
+    axes = [Axis.of(channels, group) for channels, group in sizes]
+    axis, order = widths.merged(axes)
+    assert sorted(order) == list(range(sum(axis.channels for axis in axes)))
+    assert axis.active(Fraction(percent, 100)) == sum(one.active(Fraction(percent, 100)) for one in axes)
+
+
+@given(st.integers(1, 300), st.lists(st.integers(1, 1000), min_size=1, max_size=9))
+def test_many_widths_at_once_are_each_by_itself(channels, thousandths):
+    axis = Axis.of(channels)
+    at = [Fraction(n, 1000) for n in thousandths]
+    assert axis.active_at(at).tolist() == [axis.active(width) for width in at]
+
+
+def test_the_last_width_of_a_sub_network_gives_the_same_one():
+    axes = [Axis.of(8), Axis.of(5)]
+    for width, last in zip((0.3, 0.5, 1.0), widths.last_of(axes, (0.3, 0.5, 1.0)), strict=True):
+        assert [a.active(width) for a in axes] == [a.active(last) for a in axes]
+        assert last == 1 or [a.active(last + Fraction(1, 999)) for a in axes] != [a.active(last) for a in axes]
+
+
 def test_whole_axis_is_read_by_every_output():
     image = Axis.whole(3)
     assert image.active(0.01) == 3
@@ -106,6 +146,7 @@ def test_a_width_outside_its_range_is_refused(width):
     [
         (lambda: Axis.of(0), "channels must be at least 1, got 0"),
         (lambda: Axis.of(8, 0), "group must be at least 1, got 0"),
+        (lambda: Axis.of(8, grid=0), "grid must be at least 1, or None, got 0"),
         (lambda: Axis.of(8, core=1.5), r"core must be in \(0, 1\], got 1.5"),
         (lambda: Axis((0, 3, 1), 4), "births must not decrease"),
         (lambda: Axis((1, 2), 4), "first channel must be born at 0"),

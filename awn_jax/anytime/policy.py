@@ -1,12 +1,18 @@
-"""What stopping early costs and saves: accuracy against multiply-accumulates over an image set."""
+"""What stopping early costs and saves: the task's metric against multiply-accumulates over an image set.
+
+Dimensions: N widths of a ladder.
+"""
 
 import dataclasses
+import pathlib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
-from awn_jax.anytime.predict import confidence_of
+from awn_jax import files
+from awn_jax.tasks import Metric, Task
 
 # Never sure comes last: everything goes to the widest.
 CONFIDENCES = (0.0, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999, 1.0)
@@ -18,61 +24,68 @@ class Point:
 
     Attributes:
         name: the width, or the confidence at which an image is done.
-        top1: share of right answers.
+        value: of the task's first metric.
         macs: mean multiply-accumulates for one image.
     """
 
     name: float
-    top1: float
+    value: float
     macs: float
 
 
 def static_curve(
-    logits: Float[np.ndarray, "N images classes"],
-    labels: Int[np.ndarray, " images"],
-    ladder: Sequence[float],
-    macs: Sequence[int],
+    outputs: Float[np.ndarray, "N images ..."], targets: Any, ladder: Sequence[float], macs: Sequence[int], task: Task
 ) -> tuple[Point, ...]:
     """Every image at one width, for each width of a ladder.
 
     Args:
-        logits: at N widths.
-        labels: of the images.
+        outputs: at the N widths.
+        targets: of the images.
         ladder: the N widths.
         macs: of each.
+        task: what the outputs are for.
     """
-    top1 = (logits.argmax(-1) == labels).mean(-1)
-    return tuple(Point(*point) for point in zip(ladder, map(float, top1), map(float, macs), strict=True))
+    values = task.quality(outputs, targets).mean(-1)
+    return tuple(Point(*map(float, point)) for point in zip(ladder, values, macs, strict=True))
 
 
 def confidence_curve(
-    logits: Float[np.ndarray, "N images classes"],
-    labels: Int[np.ndarray, " images"],
+    outputs: Float[np.ndarray, "N images ..."],
+    targets: Any,
     macs: Sequence[int],
+    task: Task,
     confidences: Sequence[float] = CONFIDENCES,
 ) -> tuple[Point, ...]:
     """Each image at the first width of a ladder at which it is sure, as `Predictor.predict` does; for each confidence.
 
     Args:
-        logits: at the N widths of the ladder.
-        labels: of the images.
+        outputs: at the N widths of the ladder.
+        targets: of the images.
         macs: of a direct run at each width, which is also what climbing up to it costs.
+        task: what the outputs are for.
         confidences: to draw.
     """
-    sure, right, cost = confidence_of(logits), logits.argmax(-1) == labels, np.asarray(macs)
-    images = np.arange(len(labels))
+    sure, quality, cost = task.confidence(outputs), task.quality(outputs, targets), np.asarray(macs)
+    images = np.arange(outputs.shape[1])
     points = []
     for confidence in confidences:
         done = sure >= confidence
         # The widest is always done.
         done[-1] = True
         rung = done.argmax(0)
-        points.append(Point(confidence, float(right[rung, images].mean()), float(cost[rung].mean())))
+        points.append(Point(float(confidence), float(quality[rung, images].mean()), float(cost[rung].mean())))
     return tuple(points)
 
 
-def plot(static: Sequence[Point], confident: Sequence[Point], path) -> None:
-    """Draws both curves."""
+def plot(static: Sequence[Point], confident: Sequence[Point], metric: Metric, path: pathlib.Path) -> None:
+    """Draws both curves.
+
+    Args:
+        static: see `static_curve`.
+        confident: see `confidence_curve`.
+        metric: how the values are shown.
+        path: of the picture.
+    """
     import matplotlib.figure
 
     figure = matplotlib.figure.Figure(figsize=(6.4, 4), layout="constrained")
@@ -82,8 +95,8 @@ def plot(static: Sequence[Point], confident: Sequence[Point], path) -> None:
         (confident, "each image until it is sure", ".-"),
     ):
         at = sorted(points, key=lambda point: point.macs)
-        axes.plot([point.macs / 1e6 for point in at], [100 * point.top1 for point in at], style, label=label)
-    axes.set(xlabel="mean million multiply-accumulates for one image", ylabel="top-1 accuracy, %")
+        axes.plot([point.macs / 1e6 for point in at], [metric.scale * point.value for point in at], style, label=label)
+    axes.set(xlabel="mean million multiply-accumulates for one image", ylabel=metric.title)
     axes.grid(alpha=0.3)
     axes.legend()
-    figure.savefig(path, dpi=150)
+    files.write_figure(figure, path)

@@ -5,18 +5,16 @@ import time
 from collections.abc import Sequence
 
 import jax
-import jax.numpy as jnp
 import tqdm
 from flax import nnx
 
-from awn_jax import platform
-from awn_jax.anytime import network
-from awn_jax.models import AnyWidthClassifier
+from awn_jax import hardware
+from awn_jax.anytime import programs, widening
 
 
 def compare(
-    model: AnyWidthClassifier,
-    image_size: tuple[int, int, int],
+    model: nnx.Module,
+    image_size: tuple[int, ...],
     ladder: Sequence[float],
     batch_size: int,
     *,
@@ -30,7 +28,7 @@ def compare(
     processors, which is all that this process' threads were given.
 
     Args:
-        model: any-width classifier.
+        model: any-width network.
         image_size: height, width and planes.
         ladder: ascending widths.
         batch_size: number of images.
@@ -40,32 +38,32 @@ def compare(
     Returns:
         Seconds by the clock, and seconds of all processors.
     """
-    images = jax.random.normal(jax.random.key(0), (batch_size, *image_size), jnp.float32)
-    graphdef, weights = nnx.split(model)
-    programs, params = network.split(model)
+    images = jax.random.normal(jax.random.key(0), (batch_size, *image_size))
+    graphdef, state = nnx.split(model)
+    structure, weights = programs.split(model)
 
     def direct(width: float):
-        def run(weights, images):
-            model = nnx.merge(graphdef, weights)
+        def run(state, images):
+            model = nnx.merge(graphdef, state, copy=True)
             model.eval()
             return model(images, width)
 
-        return jax.jit(run, compiler_options=platform.compiler_options())
+        return jax.jit(run, compiler_options=hardware.compiler_options())
 
     passes = [direct(width) for width in ladder]
 
     def climb() -> None:
-        logits, state = network.begin(programs, params, images, ladder[0])
-        logits.block_until_ready()
+        outputs, reached = widening.begin(structure, weights, images, ladder[0])
+        outputs.block_until_ready()
         for width in ladder[1:]:
-            logits, state = network.widen(state, width)
-            logits.block_until_ready()
+            outputs, reached = widening.widen(reached, width)
+            outputs.block_until_ready()
 
     def restart() -> None:
         for run in passes:
-            run(weights, images).block_until_ready()
+            run(state, images).block_until_ready()
 
-    calls = {"full": lambda: passes[-1](weights, images).block_until_ready(), "ladder": climb, "restart": restart}
+    calls = {"full": lambda: passes[-1](state, images).block_until_ready(), "ladder": climb, "restart": restart}
     wall: dict[str, list[float]] = {name: [] for name in calls}
     processors: dict[str, list[float]] = {name: [] for name in calls}
     # The first rounds compile and warm up.

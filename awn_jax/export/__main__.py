@@ -1,28 +1,34 @@
 """Writes one width of a trained network, or several in one file, for other programs.
 
-    python -m awn_jax.export --workdir=runs/lenet_digits --width=0.5 --to=onnx
-    python -m awn_jax.export --workdir=runs/lenet_digits --widths 0.25 0.5 0.75 1 --to=bundle
+    python -m awn_jax.export --workdir=runs/demo --width=0.5 --to=onnx
+    python -m awn_jax.export --workdir=runs/demo --widths 1/4 1/2 1 --to=bundle
 
 What is written is an ordinary network: batch norms folded into the convolutions, no mask, only that width's weights. It is
-read back and compared with the trained network on the test images before the command ends.
+read back and compared with the trained network before the command ends: on the test images, or, where those are not at hand,
+on random ones.
 """
 
 import argparse
 import pathlib
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import nnx
 
 from awn_jax import arguments as types
-from awn_jax import config as configs
-from awn_jax import data, experiment, export, platform
-from awn_jax.evaluation.logits import logits_at
-from awn_jax.export import bundle, flax, onnx, read, stablehlo
-from awn_jax.training import checkpoints
+from awn_jax import data, export, files, hardware, network
+from awn_jax import run as runs
+from awn_jax.errors import UserError
+from awn_jax.evaluation.outputs import outputs_at
+from awn_jax.export import bundle, read, to_flax, to_onnx, to_stablehlo
 
 SUFFIXES = {"stablehlo": ".stablehlo", "onnx": ".onnx", "flax": ".py", "bundle": ".safetensors"}
 BUNDLE = (0.25, 0.5, 0.75, 1.0)
-SAVE = {"stablehlo": stablehlo.save, "onnx": onnx.save, "flax": flax.save}
+# Images in a batch, and how many random ones there are.
+BATCH, RANDOM = 256, 64
+# The largest difference, relative to the largest output, that rounding explains, by bytes of the trained network's numbers.
+TOLERANCE = {1: 0.2, 2: 0.05, 4: 1e-4, 8: 1e-4}
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -31,17 +37,14 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--workdir", required=True, type=pathlib.Path, metavar="DIR", help="of a run of train.py")
     parser.add_argument("--to", required=True, choices=sorted(SUFFIXES), help="what to write")
-    parser.add_argument("--width", type=types.width, metavar="W", help="in (0, 1]; not of a bundle (default: 1)")
+    parser.add_argument("--width", type=types.width, metavar="W", help="as 0.5 or 1/3; not of a bundle (default: 1)")
     parser.add_argument(
-        "--widths",
-        type=types.width,
-        nargs="+",
-        metavar="W",
-        help="of a bundle (default: 0.25 0.5 0.75 1)",
+        "--widths", type=types.width, nargs="+", metavar="W", help="of a bundle (default: 0.25 0.5 0.75 1)"
     )
     parser.add_argument(
         "--out", type=pathlib.Path, metavar="FILE", help="default: DIR/export/w<width>.<suffix>, DIR/export/bundle.…"
     )
+    parser.add_argument("--data-dir", metavar="DIR", help="where TFDS keeps its sets (default: the run's)")
     arguments = parser.parse_args(argv)
     if arguments.to == "bundle" and arguments.width:
         parser.error(f"--to=bundle takes --widths, got --width={arguments.width:g}")
@@ -54,53 +57,96 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    config = configs.load(arguments.workdir / "config.json")
-    images = experiment.load_data(config, "test")
-    model, step = experiment.restore(config, arguments.workdir, images, data.data_mesh())
-    preparation, to, at = experiment.preparation(config), arguments.to, arguments.at
-    if to == "bundle" and not model.keeps_prefix:
-        raise configs.ConfigError(
-            f"--to=bundle needs triangular layers, {arguments.workdir} has {config.model.conv} ones"
-        )
-    height, breadth, planes = images.images.shape[1:]
-    facts = {"mean": preparation.mean, "std": preparation.std}
-    graphs = [export.ordinary(model, (height, breadth, planes), width, **facts) for width in at]
-    name = "bundle" if to == "bundle" else f"w{at[0]:g}"
-    if to == "flax":
-        # A module that can be imported by its name.
-        name = name.replace(".", "_")
-    path = arguments.out or arguments.workdir / "export" / f"{name}{SUFFIXES[to]}"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if to == "bundle":
-        bundle.save(graphs, path)
+    # ── what to do
+    workdir, to, at = arguments.workdir.expanduser(), arguments.to, arguments.at
+    opened = runs.open_run(workdir)
+    if to == "onnx":
+        to_onnx.check_installed()
+    path = _place(workdir, arguments)
+
+    # ── the network
+    model, step = opened.restore(data_dir=arguments.data_dir)
+    size = opened.facts.image_size
+    facts = {"mean": opened.preparation.mean, "std": opened.preparation.std}
+    if to == "stablehlo":
+        to_stablehlo.save(to_stablehlo.program(model, size, at[0], **facts), path)
     else:
-        SAVE[to](graphs[0], path)
+        obstacle = network.read(model, size).obstacle
+        if to == "bundle" and obstacle:
+            raise export.ExportError(f"--to=bundle needs narrow networks that are prefixes of wide ones: {obstacle}")
+        graphs = [export.lowered(model, size, width, **facts) for width in at]
+        if to == "bundle":
+            bundle.save(graphs, path)
+        else:
+            {"onnx": to_onnx.save, "flax": to_flax.save}[to](graphs[0], path)
     print(f"wrote {path} ({path.stat().st_size:,} bytes) of step {step}")
 
-    expected = logits_at(model, images, preparation, at)
-    prepared = np.asarray(preparation.normalised(jnp.asarray(images.images)))
-    for width, wanted in zip(at, expected, strict=True):
+    # ── what it answers
+    images, known = _images(opened, arguments.data_dir)
+    trained = outputs_at(model, images, opened.preparation, at, batch_size=BATCH)
+    prepared = np.asarray(opened.preparation.normalised(jnp.asarray(images.images)))
+    for width, wanted in zip(at, trained, strict=True):
         try:
-            found = read.READ[to](path, width)(prepared)
+            exported = read.network(path, to, width)
         except ImportError as error:
             print(f"not compared with the trained network: {error}")
             return
-        top1 = 100 * (found.argmax(-1) == images.labels).mean()
-        same = "the same" if (found.argmax(-1) == wanted.argmax(-1)).all() else "NOT the same"
+        found = np.concatenate([exported(prepared[i : i + BATCH]) for i in range(0, len(prepared), BATCH)])
+        largest, difference = np.abs(wanted).max(), np.abs(found - wanted).max()
+        scores = f"{_score(opened, found, images)}, trained {_score(opened, wanted, images)}; " if known else ""
         print(
-            f"width {width:g}: top-1 {top1:.2f} % of {len(images):,} test images, {same} answers as the trained network; "
-            f"logits, the largest {np.abs(wanted).max():.1f}, differ by up to {np.abs(found - wanted).max():.1e}"
+            f"width {width:g}, {len(images):,} {'test' if known else 'random'} images: {scores}"
+            f"outputs, the largest {largest:.1f}, differ by up to {difference:.1e}"
         )
+        if not difference <= _tolerance(model) * max(largest, 1):
+            raise export.ExportError(f"{path} does not answer as the trained network does: do not use it")
+
+
+def _place(workdir: pathlib.Path, arguments: argparse.Namespace) -> pathlib.Path:
+    """The file to write, in a folder that can be written to."""
+    name = "bundle" if arguments.to == "bundle" else f"w{arguments.at[0]:g}"
+    if arguments.to == "flax":
+        # A module that can be imported by its name.
+        name = name.replace(".", "_")
+    out = arguments.out and arguments.out.expanduser()
+    path = out or workdir / "export" / f"{name}{SUFFIXES[arguments.to]}"
+    folder = files.folder(path.parent, "--out" if out else "--workdir")
+    if path.is_dir() or not path.name:
+        raise export.ExportError(f"--out must be a file, got {path}")
+    return folder / path.name
+
+
+def _images(opened: runs.Run, data_dir: str | None) -> tuple[data.ImageSet, bool]:
+    """Images to compare two networks on, and whether they are the test images."""
+    try:
+        return opened.images("test", data_dir), True
+    except UserError as error:
+        if data_dir:
+            raise
+        print(f"the test images are not at hand, so random ones are taken ({error})")
+    values = np.random.default_rng(0).uniform(size=(RANDOM, *opened.facts.image_size)).astype(np.float32)
+    return data.ImageSet(values, np.zeros(RANDOM, np.int32), opened.facts.classes), False
+
+
+def _score(opened: runs.Run, outputs: np.ndarray, images: data.ImageSet) -> str:
+    """The task's metric of outputs [images, …], as a table shows it."""
+    task, counted = opened.task, jnp.ones(len(images), bool)
+    totals = task.update(task.start(1), jnp.asarray(outputs)[None], jnp.asarray(images.labels), counted)
+    metric = task.metrics[task.metric]
+    return f"{metric.title} {metric.show(float(task.finish(totals)[task.metric][0]))}"
+
+
+def _tolerance(model: nnx.Module) -> float:
+    weights = jax.tree.leaves(nnx.state(model, nnx.Param))
+    return TOLERANCE[min(leaf.dtype.itemsize for leaf in weights)]
 
 
 def main() -> None:
     arguments = parse_arguments()
-    platform.start()
-    try:
-        run(arguments)
-    except (export.ExportError, configs.ConfigError, data.DataError, checkpoints.CheckpointError, OSError) as error:
-        platform.fail(error)
+    hardware.start()
+    run(arguments)
 
 
 if __name__ == "__main__":
-    main()
+    with hardware.one_line_errors():
+        main()

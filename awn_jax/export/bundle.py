@@ -2,9 +2,10 @@
 
 The file is a safetensors file. Its header's `__metadata__` holds
 
-    awn_bundle   "1", the version of this format
-    network      JSON: image_size, mean, std, and steps; each step has kind, inputs, name, settings
-    blocks       JSON: for each block, in order: width, bytes, sha256
+    awn_bundle   "2", the version of this format
+    network      JSON: image_size, mean, std, and steps; each step has kind, inputs and name
+    blocks       JSON: for each block, in order: width, bytes, sha256, and steps; each step has, at that width, settings and the
+                 shapes of its arrays
     header_sha256  of the header's JSON, keys sorted, no spaces, with this field empty
 
 and its tensors, named `block/step/array`, lie block after block. A block holds what its width adds to the one before:
@@ -12,77 +13,49 @@ of a kernel [..., C, K] the new outputs [..., :C_new, K_old:K_new], of the head 
 [C_old:C_new], of a bias its new entries; an array that does not grow is in the first block. What is in no block is zero.
 """
 
-import dataclasses
 import hashlib
-import json
 import os
 import pathlib
-import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from awn_jax.export.graph import ExportError, Graph, Step, unsupported
-
-VERSION = "1"
-LARGEST_HEADER = 64 << 20
-
-
-@dataclasses.dataclass(frozen=True)
-class Block:
-    """One width's part of a bundle.
-
-    Attributes:
-        width: α.
-        start, stop: where it lies in the file; the first `stop` bytes of the file are enough to run this width.
-        sha256: of its bytes.
-    """
-
-    width: float
-    start: int
-    stop: int
-    sha256: str
+from awn_jax import files
+from awn_jax.export import bundle_header
+from awn_jax.export.bundle_header import Block, pieces
+from awn_jax.export.checks import ExportError
+from awn_jax.export.graph import Graph, Step
 
 
 def save(graphs: Sequence[Graph], path: pathlib.Path) -> None:
-    """Writes the networks of ascending widths of one model as a bundle.
+    """Writes the networks of several widths of one model as a bundle.
 
     Args:
-        graphs: of `ordinary`.
+        graphs: of `lowered`, in any order.
         path: of the file.
 
     Raises:
-        ExportError: if the safetensors package is not installed, or the network has an operation that is not exported.
+        ExportError: if two are of one width, or a narrow one is not the prefix of a wider one.
     """
-    try:
-        from safetensors.numpy import save as serialise
-    except ImportError:
-        raise ExportError("--to=bundle needs the safetensors package: pip install 'awn-jax[export]'") from None
-    steps = [_description(step) for step in graphs[-1].steps]
-    tensors: dict[str, np.ndarray] = {}
-    blocks = []
-    for number, graph in enumerate(graphs):
-        before = graphs[number - 1] if number else None
-        fresh = {}
-        for at, step in enumerate(graph.steps):
-            for name, array in step.arrays.items():
-                region = _region(name, step, array.shape, before.steps[at].arrays[name].shape if before else None)
-                if region is not None:
-                    fresh[f"{number:04d}/{at:04d}/{name}"] = np.ascontiguousarray(array[region])
-        # The order in which safetensors writes tensors of one type.
-        raw = b"".join(fresh[key].tobytes() for key in sorted(fresh))
-        blocks.append({"width": graph.width, "bytes": len(raw), "sha256": hashlib.sha256(raw).hexdigest()})
-        blocks[-1]["shapes"] = [[list(a.shape) for a in step.arrays.values()] for step in graph.steps]
-        tensors |= fresh
-    first = graphs[0]
-    network = {"image_size": first.image_size, "mean": first.mean, "std": first.std, "steps": steps}
-    metadata = {"awn_bundle": VERSION, "network": json.dumps(network), "blocks": json.dumps(blocks)}
-    content = serialise(tensors, {**metadata, "header_sha256": "0" * 64})
-    (length,) = struct.unpack("<Q", content[:8])
-    digest = _header_digest(json.loads(content[8 : 8 + length]))
-    header = content[8 : 8 + length].replace(b'"header_sha256":"' + b"0" * 64, b'"header_sha256":"' + digest.encode())
-    path.write_bytes(content[:8] + header + content[8 + length :])
+    graphs = sorted(graphs, key=lambda graph: graph.width)
+    if not graphs or len({graph.width for graph in graphs}) < len(graphs):
+        raise ExportError(f"graphs must be one or more, of different widths, got {[graph.width for graph in graphs]}")
+    content, listed = [], []
+    for before, graph in zip([None, *graphs], graphs, strict=False):
+        if _network(graph) != _network(graphs[0]):
+            raise ExportError(f"graphs must be of one model: that of width {graph.width:g} has other steps")
+        shapes = _shapes(graph)
+        fresh = list(pieces(shapes, before and _shapes(before)))
+        regions = {(piece.step, piece.array): piece.region for piece in fresh}
+        if before:
+            _check_prefix(before, graph, regions)
+        content.append(b"".join(_bytes(graph.steps[step].arrays[name][region]) for (step, name), region in regions.items()))
+        steps = [{"settings": s.settings, "shapes": arrays} for s, arrays in zip(graph.steps, shapes, strict=True)]
+        sha256 = hashlib.sha256(content[-1]).hexdigest()
+        listed.append({"width": graph.width, "bytes": len(content[-1]), "sha256": sha256, "steps": steps})
+        bundle_header.check_stored(shapes, sum(map(len, content)))
+    files.write_bytes(path, bundle_header.encoded(_network(graphs[0]), listed) + b"".join(content))
 
 
 def blocks(path: pathlib.Path) -> tuple[Block, ...]:
@@ -91,8 +64,8 @@ def blocks(path: pathlib.Path) -> tuple[Block, ...]:
     Raises:
         ExportError: if the header is damaged, incomplete, or none of a bundle.
     """
-    with path.open("rb") as file:
-        return _Header(file, path).blocks
+    with _opened(path) as file:
+        return bundle_header.read(file, path).blocks
 
 
 def load(path: pathlib.Path, width: float | None = None) -> Graph:
@@ -105,102 +78,77 @@ def load(path: pathlib.Path, width: float | None = None) -> Graph:
     Raises:
         ExportError: if the file is damaged or too short, is no bundle, or does not hold this width.
     """
-    with path.open("rb") as file:
-        header = _Header(file, path)
+    with _opened(path) as file:
+        header = bundle_header.read(file, path)
         held = [block.width for block in header.blocks]
-        if width is not None and width not in held:
+        if width is not None and float(width) not in held:
             raise ExportError(f"width must be one that {path} holds, {', '.join(map(str, held))}; got {width}")
-        count = len(held) if width is None else held.index(width) + 1
+        used = header.blocks if width is None else header.blocks[: held.index(float(width)) + 1]
         size, end = os.fstat(file.fileno()).st_size, header.blocks[-1].stop
         if size > end:
             raise ExportError(f"{path} is damaged: it must have {end:,} bytes, got {size:,}")
-        raw = []
-        for block in header.blocks[:count]:
-            if size < block.stop:
+        if size < used[-1].stop:
+            raise ExportError(
+                f"{path} is cut off: width {used[-1].width} needs its first {used[-1].stop:,} bytes, it has {size:,}"
+            )
+        content = [file.read(block.stop - block.start) for block in used]
+    for block, raw in zip(used, content, strict=True):
+        if hashlib.sha256(raw).hexdigest() != block.sha256:
+            raise ExportError(f"{path} is damaged: the block of width {block.width} has another checksum")
+    arrays = _assembled(used, content)
+    described = zip(header.kinds, header.inputs, header.names, arrays, used[-1].settings, strict=True)
+    graph = Graph(header.image_size, tuple(Step(*step) for step in described), used[-1].width, header.mean, header.std)
+    graph.check()
+    return graph
+
+
+def _assembled(used: Sequence[Block], content: Sequence[bytes]) -> list[dict[str, np.ndarray]]:
+    """The arrays of each step at the width of the last of some blocks."""
+    arrays = [{name: np.zeros(shape, np.float32) for name, shape in step.items()} for step in used[-1].shapes]
+    for before, block, raw in zip([None, *used], used, content, strict=False):
+        start = 0
+        for piece in pieces(block.shapes, before and before.shapes):
+            values = np.frombuffer(raw, "<f4", piece.bytes // 4, start).reshape(piece.shape)
+            if not np.isfinite(values).all():
+                raise ExportError(f"{piece.array} of step {piece.step} must be finite")
+            arrays[piece.step][piece.array][piece.region] = values
+            start += piece.bytes
+    return arrays
+
+
+def _check_prefix(narrow: Graph, wide: Graph, regions: Mapping[tuple[int, str], Any]) -> None:
+    """Raises ExportError unless the wide network's arrays are the narrow one's, what a block adds to them, and zeros."""
+    for at, step in enumerate(wide.steps):
+        for name, array in step.arrays.items():
+            old = narrow.steps[at].arrays[name]
+            made = np.zeros_like(array)
+            made[tuple(map(slice, old.shape))] = old
+            if (at, name) in regions:
+                region = regions[at, name]
+                made[region] = array[region]
+            if not np.array_equal(made, array):
                 raise ExportError(
-                    f"{path} is cut off: width {block.width} needs its first {block.stop:,} bytes, it has {size:,}"
+                    f"a bundle needs narrow networks that are prefixes of wide ones: {step.name} of width {narrow.width:g} "
+                    f"is no part of that of width {wide.width:g}; is the network triangular?"
                 )
-            raw.append(file.read(block.stop - block.start))
-            if hashlib.sha256(raw[-1]).hexdigest() != block.sha256:
-                raise ExportError(f"{path} is damaged: the block of width {block.width} has another checksum")
-    return header.assemble(b"".join(raw), count)
 
 
-class _Header:
-    """The header of a file, checked."""
-
-    def __init__(self, file: BinaryIO, path: pathlib.Path):
-        prefix = file.read(8)
-        length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else 0
-        if not 2 <= length <= LARGEST_HEADER:
-            raise ExportError(f"{path} is not a bundle: it does not begin with the length of a header")
-        raw = file.read(length)
-        if len(raw) < length:
-            raise ExportError(f"{path} is cut off: its header has {length:,} bytes, {len(raw):,} are there")
-        try:
-            header = json.loads(raw)
-            metadata = header["__metadata__"]
-            version = metadata["awn_bundle"]
-        except (ValueError, KeyError, TypeError):
-            raise ExportError(f"{path} is not a bundle, or its header is damaged") from None
-        if version != VERSION:
-            raise ExportError(f"{path} is a bundle of version {version}, this library reads version {VERSION}")
-        if metadata.get("header_sha256") != _header_digest(header):
-            raise ExportError(f"{path} is damaged: its header has another checksum")
-        self.network, self._listed = json.loads(metadata["network"]), json.loads(metadata["blocks"])
-        self._tensors = {name: entry for name, entry in header.items() if name != "__metadata__"}
-        stops = np.cumsum([8 + length, *(block["bytes"] for block in self._listed)]).tolist()
-        self.blocks = tuple(
-            Block(block["width"], start, stop, block["sha256"])
-            for block, start, stop in zip(self._listed, stops, stops[1:], strict=False)
-        )
-
-    def assemble(self, data: bytes, count: int) -> Graph:
-        """The network of the first `count` blocks."""
-        steps = []
-        for at, (described, shapes) in enumerate(
-            zip(self.network["steps"], self._listed[count - 1]["shapes"], strict=True)
-        ):
-            step = Step(described["kind"], tuple(described["inputs"]), described["name"], {}, described["settings"])
-            arrays = {}
-            for index, (name, shape) in enumerate(zip(described["arrays"], shapes, strict=True)):
-                arrays[name] = np.zeros(shape, np.float32)
-                old: tuple[int, ...] | None = None
-                for number in range(count):
-                    new = tuple(self._listed[number]["shapes"][at][index])
-                    region = _region(name, step, new, old)
-                    if region is not None:
-                        begin, end = self._tensors[f"{number:04d}/{at:04d}/{name}"]["data_offsets"]
-                        values = np.frombuffer(data[begin:end], "<f4")
-                        arrays[name][region] = values.reshape(arrays[name][region].shape)
-                    old = new
-            steps.append(dataclasses.replace(step, arrays=arrays))
-        network = self.network
-        height, width, planes = network["image_size"]
-        mean, std = tuple(network["mean"]), tuple(network["std"])
-        return Graph((height, width, planes), tuple(steps), self.blocks[count - 1].width, mean, std)
+def _network(graph: Graph) -> dict[str, Any]:
+    """What is the same at all widths."""
+    steps = [{"kind": step.kind, "inputs": step.inputs, "name": step.name} for step in graph.steps]
+    return {"image_size": graph.image_size, "mean": graph.mean, "std": graph.std, "steps": steps}
 
 
-def _region(name: str, step: Step, shape: Sequence[int], before: Sequence[int] | None) -> tuple[slice, ...] | None:
-    """Where, in an array of this shape, lies what was not in the narrower one; None if nothing is new."""
-    whole = tuple(slice(size) for size in shape)
-    if before is None:
-        return whole
-    grown = [axis for axis, (old, new) in enumerate(zip(before, shape, strict=True)) if new > old]
-    if not grown:
-        return None
-    # Old outputs do not read new inputs, so the last axis to grow says it all.
-    axis = grown[-1]
-    return (*whole[:axis], slice(before[axis], shape[axis]), *whole[axis + 1 :])
+def _shapes(graph: Graph) -> list[dict[str, tuple[int, ...]]]:
+    return [{name: array.shape for name, array in step.arrays.items()} for step in graph.steps]
 
 
-def _description(step: Step) -> dict[str, Any]:
-    if step.kind == "other":
-        raise unsupported(step, "bundle")
-    described = {"kind": step.kind, "inputs": step.inputs, "name": step.name, "settings": dict(step.settings)}
-    return {**described, "arrays": list(step.arrays)}
+def _bytes(array: np.ndarray) -> bytes:
+    return np.ascontiguousarray(array, "<f4").tobytes()
 
 
-def _header_digest(header: dict[str, Any]) -> str:
-    blank = {**header, "__metadata__": {**header["__metadata__"], "header_sha256": ""}}
-    return hashlib.sha256(json.dumps(blank, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+def _opened(path: pathlib.Path) -> BinaryIO:
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise ExportError(f"{path} cannot be read: {error.strerror}") from None

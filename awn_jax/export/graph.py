@@ -1,54 +1,46 @@
 """An ordinary network: a list of convolutions, activations, poolings and dense layers, with no width left in it.
 
-Dimensions: B batch, H height, W width, P planes, C inputs, K outputs.
+Dimensions: B batch, H height, W width, P planes.
 """
 
 import dataclasses
-import typing
-from collections.abc import Mapping, Sequence
+import functools
+import math
+from collections.abc import Mapping
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
-from jax.extend.core import ClosedJaxpr, Literal, jaxpr_as_fun
 from jaxtyping import Array, Float
 
-Kind = typing.Literal["conv", "affine", "dense", "head", "relu", "max_pool", "add", "other"]
+from awn_jax.export.checks import ExportError
+from awn_jax.export.evaluate import evaluate
+
+# Numbers of one value of a network, for one image.
+LARGEST = 1 << 28
 
 
-class ExportError(ValueError):
-    """A network or a file cannot be exported or read; the message says what and why."""
-
-
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Step:
     """One operation.
 
     Attributes:
-        kind: `conv` (kernel [kh, kw, C, K], bias [K], settings strides and padding), `affine` (scale [C], bias [C]), `dense`
-            on the last axis (kernel [C, K], bias [K]), `head` (kernel [C, pixels, K], bias [K]), `relu`, `max_pool` (settings
-            window and strides, no padding), `add`, or `other`: an operation that only JAX knows (settings program, a
-            jaxpr of one equation, and operands, None where they are inputs).
-        inputs: numbers of values: 0 is the images, n the result of step n − 1.
-        name: of the layer; empty for what has no weights.
+        kind: one of `kinds.KINDS`, which says what arrays and settings it has.
+        inputs: numbers of values: 0 is the images, n the result of step n, counted from 1.
+        name: of the layer, unlike those of all others; empty for what has no weights.
         arrays: weights by name.
         settings: by name.
     """
 
-    kind: Kind
+    kind: str
     inputs: tuple[int, ...]
     name: str = ""
     arrays: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
-    @property
-    def operation(self) -> str:
-        """The kind, or the name of an operation that only JAX knows."""
-        return self.settings["program"].jaxpr.eqns[0].primitive.name if self.kind == "other" else self.kind
 
-
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Graph:
     """A network of one width.
 
@@ -57,7 +49,6 @@ class Graph:
         steps: in order; the last one gives the logits.
         width: α that it was made for.
         mean, std: of each plane, to be taken out of images in which white is 1; empty if not known.
-        batch: the symbolic batch size that it was traced with, which `other` steps need; None without such steps.
     """
 
     image_size: tuple[int, int, int]
@@ -65,59 +56,37 @@ class Graph:
     width: float
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
-    batch: Any = None
 
-    def run(self, x: Float[Array, "B H W P"]) -> Float[Array, "B classes"]:
+    def run(self, x: Float[Array, "B H W P"]) -> Float[Array, "B ..."]:
         """The logits of normalised images, in JAX."""
-        values: list[Any] = [x]
+        values: list[Array] = [jnp.asarray(x, jnp.float32)]
         for step in self.steps:
-            values.append(_run(step, [values[i] for i in step.inputs]))
+            values.append(evaluate(step.kind, step.arrays, step.settings, [values[i] for i in step.inputs]))
         return values[-1]
 
-    def uses(self, value: int) -> int:
-        """How many steps read a value."""
-        return sum(step.inputs.count(value) for step in self.steps)
+    @functools.cached_property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """The shape of every value for one image; that of the images comes first.
 
+        Raises:
+            ExportError: if a step does not fit what it reads.
+        """
+        found = [jax.ShapeDtypeStruct((1, *self.image_size), jnp.float32)]
+        for number, step in enumerate(self.steps, 1):
+            run = functools.partial(evaluate, step.kind, step.arrays, step.settings)
+            try:
+                found.append(jax.eval_shape(run, [found[i] for i in step.inputs]))
+            except (ValueError, TypeError, IndexError, OverflowError, ZeroDivisionError) as error:
+                reason = " ".join(str(error).split())[:200]
+                raise ExportError(f"step {number} ({step.name or step.kind}) does not fit what it reads: {reason}") from None
+        return tuple(value.shape[1:] for value in found)
 
-def _run(step: Step, inputs: list[Array]) -> Array:
-    (x, *_), arrays, settings = inputs, step.arrays, step.settings
-    match step.kind:
-        case "conv":
-            dimensions = ("NHWC", "HWIO", "NHWC")
-            kernel = jnp.asarray(arrays["kernel"])
-            y = lax.conv_general_dilated(
-                x, kernel, settings["strides"], settings["padding"], dimension_numbers=dimensions
-            )
-            return y + arrays["bias"]
-        case "affine":
-            return x * arrays["scale"] + arrays["bias"]
-        case "dense":
-            return x @ jnp.asarray(arrays["kernel"]) + arrays["bias"]
-        case "head":
-            kernel = jnp.asarray(arrays["kernel"])
-            return jnp.einsum("bpc,cpk->bk", x.reshape(x.shape[0], kernel.shape[1], -1), kernel) + arrays["bias"]
-        case "relu":
-            return jnp.maximum(x, 0)
-        case "max_pool":
-            window, strides = ((1, *settings[key], 1) for key in ("window", "strides"))
-            return lax.reduce_window(x, -jnp.inf, lax.max, window, strides, "VALID")
-        case "add":
-            return inputs[0] + inputs[1]
-    given = iter(inputs)
-    operands = [next(given) if known is None else known for known in settings["operands"]]
-    return evaluate(settings["program"], operands)[0]
+    def check(self) -> None:
+        """Makes sure that steps fit what they read, and that no value is larger than any network's.
 
-
-def evaluate(program: ClosedJaxpr, operands: Sequence[Any]) -> list[Any]:
-    """The results of a program of one equation, from that equation's operands."""
-    variables = program.jaxpr.eqns[0].invars
-    given = {v: operand for v, operand in zip(variables, operands, strict=True) if not isinstance(v, Literal)}
-    return list(jaxpr_as_fun(program)(*(given[v] for v in program.jaxpr.invars)))
-
-
-def unsupported(step: Step, target: str) -> ExportError:
-    """The error for an operation that a target does not have."""
-    return ExportError(
-        f"--to={target} knows convolutions, batch norms, ReLU, max pooling, sums and dense layers; the network also has "
-        f"{step.operation!r}. --to=stablehlo takes any operation"
-    )
+        Raises:
+            ExportError: if not.
+        """
+        for number, shape in enumerate(self.shapes):
+            if not 0 < math.prod(shape) <= LARGEST:
+                raise ExportError(f"value {number} must have between 1 and {LARGEST:,} numbers for an image, got shape {shape}")

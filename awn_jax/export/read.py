@@ -1,53 +1,80 @@
-"""Reading exported networks back: each gives a function from normalised images to logits, in NumPy."""
+"""Reading exported networks back: each gives a function from normalised images to logits, in NumPy.
 
-import importlib.util
+Files are held against their manifests first; a bundle holds its own checksums. A checksum tells damage, not who wrote a
+file: an exported `.py` is code, which runs when it is read, and so are files that take its place with a manifest that fits.
+"""
+
+import io
 import pathlib
+import types
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import numpy as np
 
-from awn_jax import platform
-from awn_jax.export import bundle
+from awn_jax import hardware
+from awn_jax.export import bundle, manifest
+from awn_jax.export.checks import ExportError
 
 Network = Callable[[np.ndarray], np.ndarray]
 
 
+def network(path: pathlib.Path, to: str, width: float | None = None) -> Network:
+    """A network that was exported, as a function from normalised images [B, H, W, P] to logits.
+
+    Args:
+        path: of the file.
+        to: its format: `bundle`, `flax`, `onnx` or `stablehlo`.
+        width: that it must have; of a bundle, one of those that it holds, or None for the widest.
+
+    Raises:
+        ExportError: if a file is damaged, incomplete, of another format or width, or cannot be loaded.
+        ImportError: if the package that runs it is not installed.
+    """
+    if to not in READERS:
+        raise ExportError(f"to must be one of {', '.join(sorted(READERS))}, got {to!r}")
+    return READERS[to](path, width)
+
+
 def _compiled(network: Any) -> Network:
-    run = jax.jit(network, compiler_options=platform.compiler_options())
-    return lambda images: np.asarray(run(images))
+    run = jax.jit(network, compiler_options=hardware.compiler_options())
+    return lambda images: np.asarray(run(np.asarray(images, np.float32)))
 
 
-def _stablehlo(path: pathlib.Path, width: float) -> Network:
-    return _compiled(jax.export.deserialize(bytearray(path.read_bytes())).call)
+def _bundle(path: pathlib.Path, width: float | None) -> Network:
+    return _compiled(bundle.load(path, width).run)
 
 
-def _flax(path: pathlib.Path, width: float) -> Network:
-    spec = importlib.util.spec_from_file_location("awn_exported_network", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return _compiled(module.load())
+def _stablehlo(path: pathlib.Path, width: float | None) -> Network:
+    (content,) = manifest.verified(path, "stablehlo", width)
+    try:
+        return _compiled(jax.export.deserialize(bytearray(content)).call)
+    except ValueError as error:
+        raise ExportError(f"{path} cannot be loaded by this JAX: {' '.join(str(error).split())[:200]}") from None
 
 
-def _onnx(path: pathlib.Path, width: float) -> Network:
+def _flax(path: pathlib.Path, width: float | None) -> Network:
+    source, weights = manifest.verified(path, "flax", width)
+    module = types.ModuleType("awn_exported_network")
+    module.__file__ = str(path)
+    exec(compile(source, str(path), "exec"), vars(module))
+    return _compiled(module.load(io.BytesIO(weights)))
+
+
+def _onnx(path: pathlib.Path, width: float | None) -> Network:
+    (content,) = manifest.verified(path, "onnx", width)
     try:
         import onnxruntime
     except ImportError:
         raise ImportError("that needs onnxruntime: pip install 'awn-jax[export]'") from None
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    return lambda images: session.run(["logits"], {"images": images})[0]
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    return lambda images: session.run(["logits"], {"images": np.asarray(images, np.float32)})[0]
 
 
-def _bundle(path: pathlib.Path, width: float) -> Network:
-    return _compiled(bundle.load(path, width).run)
-
-
-READ: dict[str, Callable[[pathlib.Path, float], Network]] = {
-    "stablehlo": _stablehlo,
+READERS: dict[str, Callable[[pathlib.Path, float | None], Network]] = {
+    "bundle": _bundle,
     "flax": _flax,
     "onnx": _onnx,
-    "bundle": _bundle,
+    "stablehlo": _stablehlo,
 }

@@ -75,6 +75,9 @@ class DepthwiseConv(Layer):
             return self.padding
         return lax.padtype_to_pads(size, self.kernel_size, self.strides, self.padding)
 
+    def births(self, *inputs: widths.Axis) -> widths.Axis:
+        return self.axis
+
     def costs(self, shape: tuple[int, ...], at: Sequence[widths.Width]) -> Costs:
         active = self.axis.active_at(at)
         weights = math.prod(self.kernel_size) * active

@@ -56,5 +56,8 @@ class Dropout(Layer):
     def added(self, x: Float[Array, "B ... C"], *, width: widths.Width, after: widths.Width) -> Float[Array, "B ... C"]:
         return x
 
+    def births(self, *inputs: widths.Axis) -> widths.Axis:
+        return self.axis
+
     def ordinary(self, width: widths.Width, *shapes: tuple[int, ...]) -> Ordinary:
         return Ordinary("identity")

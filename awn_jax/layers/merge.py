@@ -45,7 +45,7 @@ class Concatenate(Layer):
         self._channel = tuple((order - starts[source]).tolist())
 
     def __call__(
-        self, inputs: Sequence[Float[Array, "B ... C"]], width: widths.AnyWidth = 1
+        self, inputs: Sequence[Float[Array, "B ... _"]], width: widths.AnyWidth = 1
     ) -> Float[Array, "B ... K"]:
         """The channels of all values that are active at a width, sorted by birth.
 
@@ -60,13 +60,13 @@ class Concatenate(Layer):
             raise ValueError(f"Concatenate: inputs must be {len(self.inputs)} values, got {len(inputs)}")
         return run(self, tuple(inputs), width)
 
-    def apply(self, *inputs: Float[Array, "B ... C"], width: widths.AnyWidth = 1) -> Float[Array, "B ... K"]:
+    def apply(self, *inputs: Float[Array, "B ... _"], width: widths.AnyWidth = 1) -> Float[Array, "B ... K"]:
         for axis, x in zip(self.inputs, inputs, strict=True):
             check_channels(self, x, axis.active(width), width)
         return permuted(jnp.concatenate(inputs, -1), self.order(width))
 
     def added(
-        self, *inputs: Float[Array, "B ... C"], width: widths.Width, after: widths.Width
+        self, *inputs: Float[Array, "B ... _"], width: widths.Width, after: widths.Width
     ) -> Float[Array, "B ... K"]:
         return permuted(jnp.concatenate(inputs, -1), self.order(width, after))
 

@@ -64,7 +64,7 @@ class Op:
         raise NotImplementedError
 
     def births(self, *inputs: widths.Axis) -> widths.Axis:
-        """The axis of the result's channels, given those of the inputs.
+        """The axis of the result's channels, given those of the inputs; a layer knows it without them.
 
         Raises:
             ValueError: if the inputs do not fit together.

@@ -94,8 +94,16 @@ class Pointwise(Op):
         return equal(self.primitive.name, *inputs)
 
     def ordinary(self, width: widths.Width, *shapes: tuple[int, ...]) -> Ordinary:
-        constants = dict(self.constants)
-        return Ordinary("pointwise", settings={"function": self.primitive.name, "constants": constants})
+        name, params, constants = self.primitive.name, dict(self.params), dict(self.constants)
+        if name in ("copy", "stop_gradient"):
+            return Ordinary("identity")
+        if name in ("integer_pow", "square"):
+            # The power is no operand in JAX.
+            name, constants[1] = "pow", params.pop("y", 2)
+        if any(value is not None for value in params.values()):
+            raise NotImplementedError(f"{name} with {params}")
+        operands = [constants.get(i) for i in range(len(shapes) + len(constants))]
+        return Ordinary("pointwise", settings={"function": name, "operands": operands})
 
 
 @dataclasses.dataclass(frozen=True)

@@ -46,6 +46,9 @@ class ChannelShuffle(Layer):
     def added(self, x: Float[Array, "B ... C"], *, width: widths.Width, after: widths.Width) -> Float[Array, "B ... C"]:
         return permuted(x, self.order(width, after))
 
+    def births(self, *inputs: widths.Axis) -> widths.Axis:
+        return self.axis
+
     def order(self, width: widths.AnyWidth, after: widths.Width | None = None) -> Int[np.ndarray, " C"]:
         """Where each channel of the result stands in the input at a width; of the channels born `after` a narrower one alone,
         if given."""

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 from awn_jax import families, widths
 from awn_jax.layers import max_pool, relu
 from awn_jax.models.base import AnyWidthClassifier
-from awn_jax.models.options import Options
+from awn_jax.models.options import Options, changed
 from awn_jax.models.parts import Parts
 
 
@@ -63,7 +63,7 @@ class LeNet3C1L(AnyWidthClassifier):
         rngs: nnx.Rngs,
         **named: Any,
     ):
-        options = dataclasses.replace(options or LeNetOptions(), **named)
+        options = changed(options or LeNetOptions(), named)
         make = Parts(options, family=family, implementation=implementation, rngs=rngs)
         height, width, planes = image_size
         self.image_size, self.dropout = (height, width, planes), options.dropout

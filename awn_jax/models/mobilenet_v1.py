@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 from awn_jax import families, widths
 from awn_jax.layers import global_mean, relu6
 from awn_jax.models.base import AnyWidthClassifier
-from awn_jax.models.options import StagedOptions
+from awn_jax.models.options import StagedOptions, changed
 from awn_jax.models.parts import Parts, check_image_size, divisible_by_8
 
 STEM = 32
@@ -66,7 +66,7 @@ class MobileNetV1(AnyWidthClassifier):
         rngs: nnx.Rngs,
         **named: Any,
     ):
-        options = dataclasses.replace(options or MobileNetV1Options(), **named)
+        options = changed(options or MobileNetV1Options(), named)
         make = Parts(options, family=family, implementation=implementation, rngs=rngs, rounding=divisible_by_8)
         check_image_size("MobileNetV1", image_size, 32)
         self.dropout = options.dropout
@@ -75,9 +75,10 @@ class MobileNetV1(AnyWidthClassifier):
         blocks = []
         counts = options.counts([count for _, count, _ in STAGES])
         for (channels, _, stride), count in zip(STAGES, counts, strict=True):
-            before, axis = axis, make.scaled(channels)
-            blocks.append(SeparableConv(make, before, axis, stride))
-            blocks += [SeparableConv(make, axis, axis, 1) for _ in range(count - 1)]
+            outputs = make.scaled(channels)
+            for number in range(count):
+                blocks.append(SeparableConv(make, axis, outputs, 1 if number else stride))
+                axis = outputs
         self.blocks = nnx.List(blocks)
         self.head = make.head(axis, 1, classes)
 

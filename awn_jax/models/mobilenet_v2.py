@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 from awn_jax import families, widths
 from awn_jax.layers import activation, add, global_mean
 from awn_jax.models.base import AnyWidthClassifier
-from awn_jax.models.options import StagedOptions
+from awn_jax.models.options import StagedOptions, changed
 from awn_jax.models.parts import Parts, check_image_size, divisible_by_8
 
 STEM, TAIL = 32, 1280
@@ -98,7 +98,7 @@ class MobileNetV2(AnyWidthClassifier):
         rngs: nnx.Rngs,
         **named: Any,
     ):
-        options = dataclasses.replace(options or MobileNetV2Options(), **named)
+        options = changed(options or MobileNetV2Options(), named)
         make = Parts(options, family=family, implementation=implementation, rngs=rngs, rounding=divisible_by_8)
         cifar = options.form == "cifar"
         stem_stride = options.stem_stride or (1 if cifar else 2)
@@ -109,11 +109,12 @@ class MobileNetV2(AnyWidthClassifier):
         self.stem = make.conv_norm(widths.Axis.whole(image_size[-1]), axis, 3, stem_stride)
         blocks = []
         counts = options.counts([count for _, _, count, _ in STAGES])
-        for number, ((expansion, channels, _, stride), count) in enumerate(zip(STAGES, counts, strict=True)):
-            before, axis = axis, make.scaled(channels)
-            stride = 1 if cifar and number == UNSTRIDED else stride
-            blocks.append(InvertedResidual(make, before, axis, expansion, stride, cifar))
-            blocks += [InvertedResidual(make, axis, axis, expansion, 1, cifar) for _ in range(count - 1)]
+        for stage, ((expansion, channels, _, stride), count) in enumerate(zip(STAGES, counts, strict=True)):
+            outputs = make.scaled(channels)
+            for number in range(count):
+                first = number == 0 and not (cifar and stage == UNSTRIDED)
+                blocks.append(InvertedResidual(make, axis, outputs, expansion, stride if first else 1, cifar))
+                axis = outputs
         self.blocks = nnx.List(blocks)
         tail = make.unsliced(TAIL)
         self.tail = make.conv_norm(axis, tail, 1)

@@ -1,8 +1,12 @@
 """What every model can be told."""
 
 import dataclasses
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, TypeVar
+
+import jax.numpy as jnp
+
+T = TypeVar("T", bound="Options")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,20 +45,32 @@ class Options:
                 raise ValueError(f"{name} must be {rule}, got {getattr(self, name)}")
 
 
+def changed(options: T, named: Mapping[str, Any]) -> T:
+    """Options of which some are given by name; a `dtype` may be a type.
+
+    Raises:
+        TypeError: if a model has no such option.
+    """
+    values = dict(named)
+    if "dtype" in values:
+        values["dtype"] = jnp.dtype(values["dtype"]).name
+    return dataclasses.replace(options, **values)
+
+
 @dataclasses.dataclass(frozen=True)
 class StagedOptions(Options):
     """Those of every model; and, of models that are made of stages of blocks,
 
     Attributes:
-        blocks: how many each stage has; empty for the published numbers.
+        blocks: how many each stage has, 0 to leave one out; empty for the published numbers.
     """
 
     blocks: tuple[int, ...] = ()
 
     def __post_init__(self):
         super().__post_init__()
-        if any(count < 1 for count in self.blocks):
-            raise ValueError(f"blocks must be at least 1 in each stage, got {self.blocks}")
+        if any(count < 0 for count in self.blocks):
+            raise ValueError(f"blocks must be 0 or more in each stage, got {self.blocks}")
 
     def counts(self, published: Sequence[int]) -> tuple[int, ...]:
         """The blocks of each stage, given the published ones.

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 from awn_jax import families, widths
 from awn_jax.layers import add, global_mean, max_pool, relu
 from awn_jax.models.base import AnyWidthClassifier
-from awn_jax.models.options import StagedOptions
+from awn_jax.models.options import StagedOptions, changed
 from awn_jax.models.parts import Parts, check_image_size, truncated
 
 STEM = 64
@@ -109,7 +109,7 @@ class ResNet(AnyWidthClassifier):
         rngs: nnx.Rngs,
         **named: Any,
     ):
-        options = dataclasses.replace(options or ResNetOptions(), **named)
+        options = changed(options or ResNetOptions(), named)
         make = Parts(options, family=family, implementation=implementation, rngs=rngs, rounding=truncated)
         self.pools = options.form == "imagenet"
         check_image_size("ResNet", image_size, 32 if self.pools else 8)

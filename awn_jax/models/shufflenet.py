@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 from awn_jax import families, widths
 from awn_jax.layers import add, global_mean, max_pool, mean_pool, relu
 from awn_jax.models.base import AnyWidthClassifier
-from awn_jax.models.options import StagedOptions
+from awn_jax.models.options import StagedOptions, changed
 from awn_jax.models.parts import Parts, check_image_size, truncated
 
 GROUPS = 3
@@ -90,7 +90,7 @@ class ShuffleNetV1(AnyWidthClassifier):
         rngs: nnx.Rngs,
         **named: Any,
     ):
-        options = dataclasses.replace(options or ShuffleNetV1Options(), **named)
+        options = changed(options or ShuffleNetV1Options(), named)
         common = {"family": family, "implementation": implementation, "rngs": rngs}
         make = Parts(options, **common, rounding=truncated, together=GROUPS)
         check_image_size("ShuffleNetV1", image_size, 32)
@@ -100,10 +100,10 @@ class ShuffleNetV1(AnyWidthClassifier):
         units = []
         counts = options.counts([count for _, count in STAGES])
         for (channels, _), count in zip(STAGES, counts, strict=True):
-            # The stem's few channels are not grouped.
-            units.append(Unit(make, axis, channels, 2, groups=GROUPS if units else 1))
-            axis = units[-1].outputs
-            units += [Unit(make, axis, channels, 1) for _ in range(count - 1)]
+            for number in range(count):
+                # The stem's few channels are not grouped.
+                units.append(Unit(make, axis, channels, 1 if number else 2, groups=GROUPS if units else 1))
+                axis = units[-1].outputs
         self.units = nnx.List(units)
         self.head = make.head(axis, 1, classes)
 

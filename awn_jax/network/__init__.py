@@ -3,7 +3,7 @@
 from awn_jax.network.births import axes, distinct_widths
 from awn_jax.network.nodes import Network, Node, UnknownLayerError
 from awn_jax.network.prefix import PrefixReport, check_prefix
-from awn_jax.network.read import Cost, cost, costs, read
+from awn_jax.network.read import Cost, bound, cost, costs, read
 
 __all__ = [
     "Cost",
@@ -12,6 +12,7 @@ __all__ = [
     "PrefixReport",
     "UnknownLayerError",
     "axes",
+    "bound",
     "check_prefix",
     "cost",
     "costs",

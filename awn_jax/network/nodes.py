@@ -7,6 +7,7 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
+from flax import nnx
 
 from awn_jax import widths
 from awn_jax.errors import UserError
@@ -112,8 +113,11 @@ class Network:
         return Costs(params, macs)
 
     def plan(self) -> list[tuple[str, tuple[int, ...]]]:
-        """What runs on what, to compare two networks by."""
-        return [
-            (node.name if node.op is None else f"{node.name} {type(node.op).__name__}", node.inputs)
-            for node in self.nodes
-        ]
+        """What runs on what, with the settings of ops without weights, to compare two networks by."""
+        return [(_described(node), node.inputs) for node in self.nodes]
+
+
+def _described(node: Node) -> str:
+    if node.op is None:
+        return node.name
+    return f"{node.name} {type(node.op).__name__ if isinstance(node.op, nnx.Module) else node.op}"

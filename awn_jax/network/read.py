@@ -60,9 +60,16 @@ def read(model: nnx.Module, image_size: Sequence[int], width: widths.Width = 1) 
     except TypeError:
         # A model that keeps a list, or something else that cannot be a key.
         found = _read(*arguments)
+    return bound(found, model)
+
+
+def bound(network: Network, model: nnx.Module) -> Network:
+    """A network with the layers of a model of the same structure, whose weights may be tracers."""
     own = modules(model)
-    bound = [dataclasses.replace(n, op=own[n.name]) if isinstance(n.op, nnx.Module) else n for n in found.nodes]
-    return dataclasses.replace(found, nodes=tuple(bound))
+    nodes = [
+        dataclasses.replace(n, op=own.get(n.name, n.op)) if isinstance(n.op, nnx.Module) else n for n in network.nodes
+    ]
+    return dataclasses.replace(network, nodes=tuple(nodes))
 
 
 def costs(model: nnx.Module, image_size: Sequence[int], at: Sequence[widths.Width]) -> Costs:
@@ -108,7 +115,9 @@ def cost(model: nnx.Module, image_size: Sequence[int], width: widths.Width) -> C
 
 
 def _read(graphdef: Any, structure: Any, facts: Any, image_size: tuple[int, ...], width: widths.Width) -> Network:
-    marks: list[tuple[str, Op]] = []
+    marks: list[_Mark] = []
+    # As most callers give it: a model may multiply with it, which JAX cannot with a fraction.
+    at = float(width) if widths.exact_width(float(width)) == width else width
 
     def look(state: Any, images: jax.Array) -> jax.Array:
         model = telling(graphdef, state, in_scope)
@@ -117,12 +126,12 @@ def _read(graphdef: Any, structure: Any, facts: Any, image_size: tuple[int, ...]
 
         def observer(op: Op, inputs: tuple[jax.Array, ...], at: widths.AnyWidth, compute: Any) -> jax.Array:
             result = jax.eval_shape(compute)
-            marks.append((names.get(id(op), ""), op))
+            marks.append(_Mark(names.get(id(op), type(op).__name__.lower()), op, _elsewhere(op, at, width)))
             aval = jax.core.ShapedArray(result.shape, result.dtype)
             return _mark.bind(*inputs, number=len(marks) - 1, result=aval)
 
         with observing(observer):
-            return model(images, width)
+            return model(images, at)
 
     images = jax.ShapeDtypeStruct((BATCH, *image_size), jnp.float32)
     program = jax.make_jaxpr(look)(jax.tree.unflatten(structure, facts), images)
@@ -136,6 +145,27 @@ def _read(graphdef: Any, structure: Any, facts: Any, image_size: tuple[int, ...]
 
 
 _read_once = functools.lru_cache(maxsize=64)(_read)
+
+
+class _Mark(NamedTuple):
+    """One call of an op.
+
+    Attributes:
+        name: dotted path of the layer, or what the op is.
+        op: that was called.
+        problem: of the width that it was called with, or nothing.
+    """
+
+    name: str
+    op: Op
+    problem: str
+
+
+def _elsewhere(op: Op, at: widths.AnyWidth, width: widths.Width) -> str:
+    """What is wrong with the width that an op was called with, if anything: one without weights does not look at it."""
+    if not isinstance(op, nnx.Module) or (not isinstance(at, widths.Drawn) and widths.exact_width(at) == width):
+        return ""
+    return f"is called with width={at} where the network has width={float(width):.4g}"
 
 
 class _Value(int):
@@ -152,7 +182,7 @@ _WEIGHTS = _Weights()
 class _Reader:
     """Reads programs into nodes."""
 
-    def __init__(self, marks: list[tuple[str, Op]], image_size: tuple[int, ...]):
+    def __init__(self, marks: list[_Mark], image_size: tuple[int, ...]):
         self.marks, self.nodes, self.size = marks, list[Node](), image_size
         self._counted: set[Any] = set()
 
@@ -172,8 +202,7 @@ class _Reader:
         scope = scope_of(str(equation.source_info.name_stack)) or scope
         name, inputs = equation.primitive.name, tuple(operand for operand in operands if isinstance(operand, _Value))
         if equation.primitive is _mark:
-            path, op = self.marks[equation.params["number"]]
-            return [self._add(path or type(op).__name__.lower(), op, inputs, equation)]
+            return [self._add(*self.marks[equation.params["number"]], inputs, equation)]
         inner = equation.params.get(_INLINED.get(name, ""))
         if inner is not None:
             inner, consts = getattr(inner, "jaxpr", inner), getattr(inner, "consts", ())
@@ -188,7 +217,7 @@ class _Reader:
         constants = {i: operand for i, operand in enumerate(operands) if not isinstance(operand, _Value)}
         op = None if weights else op_of(equation, constants)
         if op is not None:
-            return [self._add(name, op, inputs, equation)]
+            return [self._add(name, op, "", inputs, equation)]
         # Code that is no op: one node for each of its results.
         used = [v for v in weights if v not in self._counted]
         self._counted.update(used)
@@ -201,13 +230,17 @@ class _Reader:
             found.append(_Value(len(self.nodes)))
         return found
 
-    def _add(self, name: str, op: Op, inputs: tuple[_Value, ...], equation: JaxprEqn) -> _Value:
+    def _add(self, name: str, op: Op, problem: str, inputs: tuple[_Value, ...], equation: JaxprEqn) -> _Value:
         values = tuple(map(int, inputs))
         axes = [self.nodes[i - 1].axis if i else widths.Axis.whole(self.size[-1]) for i in values]
-        axis, problem = None, ""
+        axis = None
+        known = [axis for axis in axes if axis is not None]
         try:
-            # What reads an unknown axis may still know its own.
-            axis = op.births(*axes) if None not in axes or isinstance(op, nnx.Module) else None  # type: ignore[arg-type]
+            if len(known) == len(axes):
+                axis = op.births(*known)
+            elif isinstance(op, nnx.Module):
+                # What reads an unknown axis knows its own all the same.
+                axis = op.births()
         except ValueError as error:
             problem = str(error)
         self.nodes.append(Node(name, op, values, shape_of(equation.outvars[0])[1:], axis, problem))

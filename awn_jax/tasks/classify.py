@@ -16,7 +16,7 @@ from jaxtyping import Array, Bool, Float, Num
 from awn_jax.tasks.task import Metric, Task
 
 Loss = Callable[[Float[Array, "N B K"], Num[Array, "B ..."]], Float[Array, "N B"]]
-Totals = dict[str, Float[Array, "..."]]
+Totals = dict[str, Float[Array | np.ndarray, "..."]]
 
 
 def cross_entropy(logits: Float[Array, "N B K"], labels: Num[Array, "B ..."]) -> Float[Array, "N B"]:
