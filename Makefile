@@ -26,8 +26,10 @@ lint: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 
+# mypy finds `awn_kernels`, the installed name of the folder `kernels`, by a link.
 types: $(VENV)/dev.stamp
-	$(BIN)/mypy
+	@mkdir -p $(VENV)/types && ln -sfn $(CURDIR)/kernels $(VENV)/types/awn_kernels
+	MYPYPATH=$(VENV)/types $(BIN)/mypy
 
 format: $(VENV)/dev.stamp
 	$(BIN)/ruff format .

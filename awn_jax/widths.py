@@ -229,12 +229,15 @@ class Axis:
 
     def born(self, width: Drawn) -> Bool[Array, " C"]:
         """Which channels, of those active at its bound, take part at a width that is data."""
-        return jnp.asarray(self.births[: self.active(width)]) < width.alpha * self.denominator
+        births = jnp.asarray(self.births[: self.active(width)], width.alpha.dtype)
+        return births < width.alpha * self.denominator
 
     def kept(self, x: Float[Array, "... C"], width: AnyWidth) -> Float[Array, "... C"]:
         """The channels that take part at a width, zero in place of the others where the width is data; otherwise `x` itself,
         which has no others."""
-        return jnp.where(self.born(width), x, 0) if isinstance(width, Drawn) else x
+        if not isinstance(width, Drawn):
+            return x
+        return jnp.where(self.born(width).reshape((1,) * (x.ndim - 1) + (-1,)), x, 0)
 
 
 @functools.cache

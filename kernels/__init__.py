@@ -1,6 +1,6 @@
 """Block-triangular convolution: one op, a backend per platform."""
 
-from kernels.api import IMPLEMENTATIONS, Implementation, triangular_conv, triangular_matmul
-from kernels.target import target_platform
+from .api import IMPLEMENTATIONS, Implementation, triangular_conv, triangular_matmul
+from .target import target_platform
 
 __all__ = ["IMPLEMENTATIONS", "Implementation", "target_platform", "triangular_conv", "triangular_matmul"]

@@ -10,9 +10,9 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from kernels import heuristics, staircase, vjp
-from kernels.backend import Backend, Padding, Products, Strides
-from kernels.target import current_platform
+from . import heuristics, staircase, vjp
+from .backend import Backend, Padding, Products, Strides
+from .target import current_platform
 
 IMPLEMENTATIONS = ("reference", "xla_staircase", "pallas_tpu", "pallas_mosaic_gpu")
 Implementation = Literal["reference", "xla_staircase", "pallas_tpu", "pallas_mosaic_gpu"]
@@ -122,7 +122,7 @@ def load_backend(implementation: str) -> Backend:
     if implementation not in IMPLEMENTATIONS:
         raise ValueError(f"implementation must be None or one of {IMPLEMENTATIONS}, got {implementation!r}")
     try:
-        return cast(Backend, importlib.import_module(f"kernels.{implementation}"))
+        return cast(Backend, importlib.import_module(f".{implementation}", __package__))
     except ImportError as error:
         raise NotImplementedError(f'implementation="{implementation}" cannot be imported here: {error}') from error
 

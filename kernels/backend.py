@@ -5,7 +5,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 from jax import Array
 
-from kernels.staircase import Visible
+from .staircase import Visible
 
 Strides = tuple[int, int]
 Padding = tuple[tuple[int, int], tuple[int, int]]

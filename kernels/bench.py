@@ -24,11 +24,11 @@ import numpy as np
 from jax import Array
 from tqdm import tqdm
 
-from kernels import timing
-from kernels.api import IMPLEMENTATIONS, Implementation
-from kernels.shapes import SHAPES, Shape, at_widths, find
-from kernels.staircase import useful_macs
-from kernels.timing import Times
+from . import timing
+from .api import IMPLEMENTATIONS, Implementation
+from .shapes import SHAPES, Shape, at_widths, find
+from .staircase import useful_macs
+from .timing import Times
 
 QUICK = ("lenet_conv1", "lenet_conv2", "lenet_conv3", "mobilenet_expand_136", "resnet_256", "resnet_512")
 PASSES = {"forward": 1, "forward+backward": 3}  # and how many products each takes
@@ -217,7 +217,7 @@ def main(arguments: list[str] | None = None) -> None:
     if args.train and args.shapes:
         parser.error("--train has networks of its own, and cannot be given with --shapes")
     if args.tpu_compile:
-        from kernels import tpu_compile
+        from . import tpu_compile
 
         tpu_compile.main([find(name) for name in args.shapes] if args.shapes else list(SHAPES))
         return
@@ -227,7 +227,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = WITHOUT_YNN if args.without_ynn else {}
     clock = time.process_time if args.cpu_seconds else time.perf_counter
     if args.train:
-        from kernels import bench_train
+        from . import bench_train
 
         bench_train.main(rounds, 10, options, clock)
         return

@@ -15,8 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from kernels import timing
-from kernels.api import Implementation, triangular_conv
+from . import timing
+from .api import Implementation, triangular_conv
 
 CLASSES = 10
 Weights = dict[str, Array]

@@ -5,11 +5,11 @@ from typing import Literal
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from kernels import staircase, tpu_layout
-from kernels.backend import Strides
-from kernels.config import StaircaseConfig, TpuConfig
-from kernels.staircase import Visible
-from kernels.xla_products import VECTOR
+from . import staircase, tpu_layout
+from .backend import Strides
+from .config import StaircaseConfig, TpuConfig
+from .staircase import Visible
+from .xla_products import VECTOR
 
 Product = Literal["forward", "input_gradient", "weight_gradient"]
 

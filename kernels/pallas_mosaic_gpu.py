@@ -19,16 +19,16 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from kernels import reference
-from kernels.backend import Padding, Strides
-from kernels.mosaic_gpu import plan
-from kernels.mosaic_gpu.gemm import block_row_product
-from kernels.mosaic_gpu.launch import multiprocessors
-from kernels.mosaic_gpu.shared import interpreting
-from kernels.mosaic_gpu.tiling import LANE, ConvTiling, WeightTiling, conv_heuristic, weight_heuristic
-from kernels.mosaic_gpu.weights import block_weight_product
-from kernels.staircase import Visible
-from kernels.target import current_platform
+from . import reference
+from .backend import Padding, Strides
+from .mosaic_gpu import plan
+from .mosaic_gpu.gemm import block_row_product
+from .mosaic_gpu.launch import multiprocessors
+from .mosaic_gpu.shared import interpreting
+from .mosaic_gpu.tiling import LANE, ConvTiling, WeightTiling, conv_heuristic, weight_heuristic
+from .mosaic_gpu.weights import block_weight_product
+from .staircase import Visible
+from .target import current_platform
 
 DTYPES = (jnp.bfloat16, jnp.float16)
 # The copy engine wants strides of whole 16 bytes.

@@ -11,14 +11,14 @@ import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from kernels import heuristics, staircase, tpu_gemm, tpu_layout
-from kernels.backend import Padding, Strides
-from kernels.config import TpuConfig
-from kernels.reference import masked
-from kernels.staircase import Visible
-from kernels.target import current_platform
-from kernels.tpu_gemm import Blocks
-from kernels.tpu_layout import Taps
+from . import heuristics, staircase, tpu_gemm, tpu_layout
+from .backend import Padding, Strides
+from .config import TpuConfig
+from .reference import masked
+from .staircase import Visible
+from .target import current_platform
+from .tpu_gemm import Blocks
+from .tpu_layout import Taps
 
 DTYPES = ("float32", "bfloat16")
 

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from kernels import staircase
-from kernels.backend import Padding, Strides
-from kernels.staircase import Visible
+from . import staircase
+from .backend import Padding, Strides
+from .staircase import Visible
 
 DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 

@@ -9,10 +9,10 @@ either takes.
 
 from typing import NamedTuple
 
-from kernels import pallas_tpu, staircase
-from kernels.config import TpuConfig
-from kernels.heuristics import staircase_config
-from kernels.shapes import SHAPES, Shape
+from . import pallas_tpu, staircase
+from .config import TpuConfig
+from .heuristics import staircase_config
+from .shapes import SHAPES, Shape
 
 
 class Chip(NamedTuple):

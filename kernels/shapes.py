@@ -8,8 +8,8 @@ import jax
 from jax import Array
 from jax.typing import DTypeLike
 
-from kernels.api import Implementation, triangular_conv
-from kernels.staircase import Visible
+from .api import Implementation, triangular_conv
+from .staircase import Visible
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,9 +12,9 @@ from jax import Array
 from jax.sharding import SingleDeviceSharding
 from tqdm import tqdm
 
-from kernels import heuristics, pallas_tpu
-from kernels.shapes import Shape
-from kernels.target import target_platform
+from . import heuristics, pallas_tpu
+from .shapes import Shape
+from .target import target_platform
 
 CHIPS = {"v5e": "v5e:2x2", "v6e": "v6e:2x2"}
 DTYPES = ("float32", "bfloat16")

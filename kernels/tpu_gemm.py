@@ -19,8 +19,8 @@ from jax import Array, lax
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 
-from kernels.config import TpuConfig
-from kernels.tpu_layout import Taps
+from .config import TpuConfig
+from .tpu_layout import Taps
 
 VMEM_LIMIT = 64 * 2**20  # of 128 MiB on v5e and v6e; XLA keeps the rest
 

@@ -5,8 +5,8 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jax import Array, lax
 
-from kernels.backend import Padding, Strides
-from kernels.config import TpuConfig
+from .backend import Padding, Strides
+from .config import TpuConfig
 
 LANES = 128
 

@@ -5,8 +5,8 @@ import functools
 import jax
 from jax import Array
 
-from kernels.backend import Padding, Products, Strides
-from kernels.staircase import Visible
+from .backend import Padding, Products, Strides
+from .staircase import Visible
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4, 5))

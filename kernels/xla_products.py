@@ -16,8 +16,8 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jax.typing import DTypeLike
 
-from kernels.backend import Padding, Strides
-from kernels.target import current_platform
+from .backend import Padding, Strides
+from .target import current_platform
 
 DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 POINT: Padding = ((0, 0), (0, 0))
@@ -43,7 +43,7 @@ def conv_by_taps(x: Array, w: Array, *, strides: Strides, padding: Padding) -> A
     accumulator = _accumulator(x)
     taps = w.reshape(-1, *w.shape[2:]).astype(accumulator)
     terms = (
-        window[..., c : c + 1].astype(accumulator) * tap[c]
+        window[..., c : c + 1].astype(accumulator) * tap[c][None, None, None]
         for window, tap in zip(windows, taps, strict=True)
         for c in range(x.shape[3])
     )
@@ -221,7 +221,7 @@ def _pixels(x: Array) -> Array:
 
 
 def _accumulator(x: Array) -> DTypeLike:
-    return jnp.promote_types(x.dtype, jnp.float32)
+    return jnp.float32 if jnp.finfo(x.dtype).bits < 32 else x.dtype
 
 
 def _is_matmul(w_shape: tuple[int, ...], strides: Strides, padding: Padding) -> bool:

@@ -14,11 +14,11 @@ import operator
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from kernels import heuristics, staircase, xla_products
-from kernels.backend import Padding, Strides
-from kernels.config import StaircaseConfig
-from kernels.reference import masked
-from kernels.staircase import Visible
+from . import heuristics, staircase, xla_products
+from .backend import Padding, Strides
+from .config import StaircaseConfig
+from .reference import masked
+from .staircase import Visible
 
 
 def forward(

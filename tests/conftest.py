@@ -15,7 +15,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
 import jaxtyping
 
 # Before the first import of either package. JAX's own modules are left alone.
-jaxtyping.install_import_hook(["awn_jax", "kernels"], "beartype.beartype")
+jaxtyping.install_import_hook(["awn_jax", "awn_kernels"], "beartype.beartype")
 
 import jax
 import pytest
@@ -23,6 +23,9 @@ import pytest
 from awn_jax import data, hardware
 
 hardware.keep_freed_memory()
+# A shape that is stretched, or a type that is widened, without being asked to is a mistake.
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_numpy_dtype_promotion", "strict")
 
 
 @pytest.fixture(scope="session")

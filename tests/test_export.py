@@ -13,13 +13,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from tests.random_networks import random_network
 
-from awn_jax import AnyWidthClassifier, AnyWidthHead, Axis, BatchNorm, TriConv, families, max_pool
+from awn_jax import AnyWidthClassifier, AnyWidthHead, Axis, TriConv, families, max_pool
 from awn_jax.export import ExportError, Graph, Step, bundle, flax, lowered, onnx, ordinary, read, stablehlo
 from awn_jax.export.rewrites import simplified
 from awn_jax.layers import CalibratedBatchNorm, DepthwiseConv, Dropout, TriDense, global_mean, relu
 from awn_jax.network import UnknownLayerError
+from tests.random_networks import random_network
 
 pytest.importorskip("onnxruntime")
 WIDTHS = (0.45, 1.0)
@@ -30,7 +30,11 @@ def save(graphs, folder: pathlib.Path) -> dict[str, pathlib.Path]:
     """One width in every format that holds one; all of them in a bundle."""
     places = {"bundle": folder / "net.safetensors"}
     bundle.save(graphs, places["bundle"])
-    for to, function, suffix in (("onnx", onnx, ".onnx"), ("flax", flax, ".py"), ("stablehlo", stablehlo, ".stablehlo")):
+    for to, function, suffix in (
+        ("onnx", onnx, ".onnx"),
+        ("flax", flax, ".py"),
+        ("stablehlo", stablehlo, ".stablehlo"),
+    ):
         places[to] = folder / f"net{suffix}"
         function.save(graphs[-1], places[to])
     return places
@@ -190,7 +194,8 @@ def logarithm(net, x, width):
 
 
 @pytest.mark.parametrize(
-    ("features", "message"), [(foreign, r"got own \(Foreign\): "), (logarithm, "an export has no form of log1p; it has abs")]
+    ("features", "message"),
+    [(foreign, r"got own \(Foreign\): "), (logarithm, "an export has no form of log1p; it has abs")],
 )
 def test_what_has_no_ordinary_form_is_named_and_goes_to_stablehlo(features, message, tmp_path):
     model = Small(features, own=Foreign())
@@ -220,8 +225,8 @@ def test_rival_families_at_a_width(name, tmp_path):
     model = Small(pre_activation, 4, families.make(name, fixed=(0.5, 1.0), until=(0.5, 1.0)))
     for norm in (model.norm1, model.norm2):
         if isinstance(norm, CalibratedBatchNorm):
-            for width in (0.5, 1):
-                norm.calibrate(width, jnp.arange(6) * width, jnp.arange(1.0, 7) * width)
+            for width, channels in ((0.5, 3), (1, 6)):
+                norm.calibrate(width, width * jnp.arange(0.0, channels), width * jnp.arange(1.0, channels + 1))
     check_run(model, 0.5)
     # Their narrow networks are no prefixes: a bundle would hold something else.
     with pytest.raises(ExportError, match=r"of width 0\.5 is no part of that of width 1"):
@@ -261,7 +266,7 @@ def test_files_run_in_a_process_without_this_library(exported):
     np.save(folder / "images.npy", np.asarray(_images()))
     script = """
 import sys
-sys.modules["awn_jax"] = sys.modules["kernels"] = sys.modules["awn_kernels"] = None
+sys.modules["awn_jax"] = sys.modules["awn_kernels"] = None
 import jax, numpy as np
 images = np.load("images.npy")
 exported = jax.export.deserialize(bytearray(open("net.stablehlo", "rb").read()))
@@ -289,7 +294,7 @@ def test_damage_to_any_file_is_found_before_it_is_loaded(to, exported):
             file.write_bytes(changed)
             # White space and unused facts of a manifest may change; files may not.
             if file != manifest or _meaning(changed) != _meaning(whole):
-                with pytest.raises(ExportError, match="damaged|must|not there"):
+                with pytest.raises(ExportError, match=r"damaged|must|not there"):
                     read.network(path, to, 0.5)
         for content in (b"", whole[:-1], whole + b" ") if file != manifest else (b"", b"[" * 100_000, b"[]", b"{}"):
             file.write_bytes(content)

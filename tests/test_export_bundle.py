@@ -10,10 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tests.random_networks import random_network
 
 from awn_jax.export import ExportError, bundle, lowered
-from awn_jax.export.bundle_header import digest
+from awn_jax.export.bundle_layout import digest
+from tests.random_networks import random_network
 
 WIDTHS = (0.25, 0.6, 1.0)
 
@@ -35,7 +35,10 @@ def bundled(graphs, tmp_path_factory):
 
 def same(one, other):
     """Whether two graphs are equal, weights and all."""
-    facts = [(g.image_size, g.width, g.mean, g.std, [(s.kind, s.inputs, s.name, s.settings) for s in g.steps]) for g in (one, other)]
+    facts = [
+        (g.image_size, g.width, g.mean, g.std, [(s.kind, s.inputs, s.name, s.settings) for s in g.steps])
+        for g in (one, other)
+    ]
     arrays = zip(one.steps, other.steps, strict=True)
     return facts[0] == facts[1] and all(
         np.array_equal(array, b.arrays[name]) for a, b in arrays for name, array in a.arrays.items()
@@ -57,9 +60,7 @@ def test_every_width_comes_from_the_first_part_of_the_file(bundled, graphs, tmp_
 
 
 def test_a_bundle_is_a_safetensors_file(bundled, graphs):
-    from safetensors.numpy import load_file
-
-    tensors = load_file(bundled)
+    tensors = pytest.importorskip("safetensors.numpy").load_file(bundled)
     kernel, wider = (graph.steps[1].arrays["kernel"] for graph in graphs[:2])
     np.testing.assert_array_equal(tensors["0000/0001/kernel"], kernel)
     # What the second width adds: its three new outputs, with all inputs.
@@ -148,7 +149,29 @@ def nested(value):
             yield from nested(item)
 
 
-HOSTILE = (None, -1, 0, 3, 1 << 20, 1 << 40, 1 << 70, 0.5, -1.5, 1e308, True, "", "x", "conv", "add", [], {}, [1], [0, 1 << 33], {"a": 1})
+HOSTILE = (
+    None,
+    -1,
+    0,
+    3,
+    1 << 20,
+    1 << 40,
+    1 << 70,
+    0.5,
+    -1.5,
+    1e308,
+    True,
+    "",
+    "x",
+    "conv",
+    "add",
+    [],
+    {},
+    [1],
+    [0, 1 << 33],
+    {"a": 1},
+    json.loads("[" * 400 + "]" * 400),
+)
 
 
 def test_no_claim_of_a_signed_file_is_believed(bundled, tmp_path):
@@ -156,9 +179,9 @@ def test_no_claim_of_a_signed_file_is_believed(bundled, tmp_path):
     raw, path = bundled.read_bytes(), tmp_path / "net"
     assert signed(*opened(raw)) != raw, "the fixture's own header is written without spaces"
     draw = random.Random(0)
-    refused = 0
+    refused = []
     tracemalloc.start()
-    for _ in range(120):
+    for _ in range(80):
         header, rest = opened(raw)
         holder, key = draw.choice(list(nested(header)))
         if draw.random() < 0.2:
@@ -171,14 +194,14 @@ def test_no_claim_of_a_signed_file_is_believed(bundled, tmp_path):
         try:
             graph = bundle.load(path)
         except ExportError as error:
-            assert "\n" not in str(error)
-            refused += 1
+            refused.append(str(error))
         else:
             images = jax.ShapeDtypeStruct((1, *graph.image_size), jnp.float32)
             jax.eval_shape(graph.run, images)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert refused > 80
+    assert len(refused) > 50
+    assert not any("\n" in message for message in refused)
     assert peak < 32 << 20
 
 

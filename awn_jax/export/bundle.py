@@ -23,7 +23,8 @@ import numpy as np
 
 from awn_jax import files
 from awn_jax.export import bundle_header
-from awn_jax.export.bundle_header import Block, pieces
+from awn_jax.export.bundle_header import Block
+from awn_jax.export.bundle_layout import check_stored, encoded, pieces
 from awn_jax.export.checks import ExportError
 from awn_jax.export.graph import Graph, Step
 
@@ -42,20 +43,24 @@ def save(graphs: Sequence[Graph], path: pathlib.Path) -> None:
     if not graphs or len({graph.width for graph in graphs}) < len(graphs):
         raise ExportError(f"graphs must be one or more, of different widths, got {[graph.width for graph in graphs]}")
     content, listed = [], []
-    for before, graph in zip([None, *graphs], graphs, strict=False):
+    before: Graph | None = None
+    for graph in graphs:
         if _network(graph) != _network(graphs[0]):
             raise ExportError(f"graphs must be of one model: that of width {graph.width:g} has other steps")
         shapes = _shapes(graph)
-        fresh = list(pieces(shapes, before and _shapes(before)))
+        fresh = list(pieces(shapes, None if before is None else _shapes(before)))
         regions = {(piece.step, piece.array): piece.region for piece in fresh}
         if before:
             _check_prefix(before, graph, regions)
-        content.append(b"".join(_bytes(graph.steps[step].arrays[name][region]) for (step, name), region in regions.items()))
+        content.append(
+            b"".join(_bytes(graph.steps[step].arrays[name][region]) for (step, name), region in regions.items())
+        )
         steps = [{"settings": s.settings, "shapes": arrays} for s, arrays in zip(graph.steps, shapes, strict=True)]
         sha256 = hashlib.sha256(content[-1]).hexdigest()
         listed.append({"width": graph.width, "bytes": len(content[-1]), "sha256": sha256, "steps": steps})
-        bundle_header.check_stored(shapes, sum(map(len, content)))
-    files.write_bytes(path, bundle_header.encoded(_network(graphs[0]), listed) + b"".join(content))
+        check_stored(shapes, sum(map(len, content)))
+        before = graph
+    files.write_bytes(path, encoded(_network(graphs[0]), listed) + b"".join(content))
 
 
 def blocks(path: pathlib.Path) -> tuple[Block, ...]:
@@ -105,14 +110,16 @@ def load(path: pathlib.Path, width: float | None = None) -> Graph:
 def _assembled(used: Sequence[Block], content: Sequence[bytes]) -> list[dict[str, np.ndarray]]:
     """The arrays of each step at the width of the last of some blocks."""
     arrays = [{name: np.zeros(shape, np.float32) for name, shape in step.items()} for step in used[-1].shapes]
-    for before, block, raw in zip([None, *used], used, content, strict=False):
+    before: Block | None = None
+    for block, raw in zip(used, content, strict=True):
         start = 0
-        for piece in pieces(block.shapes, before and before.shapes):
+        for piece in pieces(block.shapes, None if before is None else before.shapes):
             values = np.frombuffer(raw, "<f4", piece.bytes // 4, start).reshape(piece.shape)
             if not np.isfinite(values).all():
                 raise ExportError(f"{piece.array} of step {piece.step} must be finite")
             arrays[piece.step][piece.array][piece.region] = values
             start += piece.bytes
+        before = block
     return arrays
 
 

@@ -1,28 +1,20 @@
-"""The header of a bundle: what lies where in the file. See `bundle` for the format.
+"""Reading the header of a bundle: whatever it claims is held against the file and against itself before anything is made of it.
 
-Whatever a header claims is held against the file and against itself before anything is made of it.
+See `bundle` for the format.
 """
 
 import dataclasses
-import hashlib
-import json
-import math
 import os
 import pathlib
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, BinaryIO
 
+from awn_jax.export.bundle_layout import LARGEST_HEADER, VERSION, check_stored, digest, pieces, tensors
 from awn_jax.export.checks import ExportError, field, number, parsed, several, table, text, whole, width
 from awn_jax.export.kinds import check_kind, check_settings, check_shapes
 
-VERSION = "2"
-LARGEST_HEADER = 64 << 20
 MOST_STEPS = 1 << 14
-# How many times as large as what a file stores of them arrays may be, which are zero elsewhere, and how large in any case.
-MOST_ZEROS, SMALL = 64, 1 << 18
-
-Shapes = Sequence[Mapping[str, tuple[int, ...]]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,100 +35,6 @@ class Block:
     sha256: str
     settings: tuple[Mapping[str, Any], ...] = dataclasses.field(repr=False)
     shapes: tuple[Mapping[str, tuple[int, ...]], ...] = dataclasses.field(repr=False)
-
-
-@dataclasses.dataclass(frozen=True)
-class Piece:
-    """What one block holds of an array.
-
-    Attributes:
-        step: number of the step, counted from 0.
-        array: its name.
-        region: where it lies in the array at the block's width.
-    """
-
-    step: int
-    array: str
-    region: tuple[slice, ...]
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return tuple(part.stop - part.start for part in self.region)
-
-    @property
-    def bytes(self) -> int:
-        return 4 * math.prod(self.shape)
-
-    def key(self, block: int) -> str:
-        """The name of the tensor."""
-        return f"{block:04d}/{self.step:04d}/{self.array}"
-
-
-def pieces(shapes: Shapes, before: Shapes | None) -> Iterator[Piece]:
-    """What a block holds, in the order in which it lies there.
-
-    Args:
-        shapes: of the arrays of each step.
-        before: at the width of the block in front of it; None for the first.
-
-    Raises:
-        ExportError: if an array is smaller than it was.
-    """
-    for step, arrays in enumerate(shapes):
-        for name, shape in arrays.items():
-            old = (0,) * len(shape) if before is None else before[step][name]
-            if any(a > b for a, b in zip(old, shape, strict=True)):
-                raise ExportError(f"arrays of a bundle must grow with the width, step {step} has {old}, then {shape}")
-            grown = [axis for axis, sizes in enumerate(zip(old, shape, strict=True)) if sizes[0] < sizes[1]]
-            if grown:
-                # Old outputs do not read new inputs, so the last axis to grow says it all.
-                starts = [old[axis] if axis == grown[-1] else 0 for axis in range(len(shape))]
-                yield Piece(step, name, tuple(map(slice, starts, shape)))
-
-
-def check_stored(shapes: Shapes, stored: int) -> None:
-    """Raises ExportError if arrays would take far more memory than what a file stores of them, in bytes."""
-    size = sum(4 * math.prod(shape) for arrays in shapes for shape in arrays.values())
-    if size > MOST_ZEROS * stored + SMALL:
-        raise ExportError(f"arrays of {size:,} bytes must not be made of {stored:,} stored ones")
-
-
-def encoded(network: Mapping[str, Any], blocks: Sequence[Mapping[str, Any]]) -> bytes:
-    """The header of a file.
-
-    Args:
-        network: as `bundle` describes it.
-        blocks: likewise.
-
-    Raises:
-        ExportError: if it is too large.
-    """
-    header: dict[str, Any] = {"__metadata__": {"awn_bundle": VERSION, "network": json.dumps(network)}}
-    header["__metadata__"] |= {"blocks": json.dumps(blocks), "header_sha256": ""}
-    header |= _tensors([[step["shapes"] for step in block["steps"]] for block in blocks])
-    header["__metadata__"]["header_sha256"] = digest(header)
-    raw = json.dumps(header, separators=(",", ":")).encode()
-    raw += b" " * (-len(raw) % 8)
-    if len(raw) > LARGEST_HEADER:
-        raise ExportError(f"the header of a bundle must have at most {LARGEST_HEADER:,} bytes, this one has {len(raw):,}")
-    return struct.pack("<Q", len(raw)) + raw
-
-
-def _tensors(shapes: Sequence[Shapes]) -> dict[str, Any]:
-    """The entries of all tensors, in the order in which they lie in the file."""
-    entries, start = {}, 0
-    for block, arrays in enumerate(shapes):
-        for piece in pieces(arrays, shapes[block - 1] if block else None):
-            offsets = [start, start + piece.bytes]
-            entries[piece.key(block)] = {"dtype": "F32", "shape": list(piece.shape), "data_offsets": offsets}
-            start = offsets[1]
-    return entries
-
-
-def digest(header: Mapping[str, Any]) -> str:
-    """The checksum of a header."""
-    blank = {**header, "__metadata__": {**header["__metadata__"], "header_sha256": ""}}
-    return hashlib.sha256(json.dumps(blank, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -177,16 +75,24 @@ def read(file: BinaryIO, path: pathlib.Path) -> Header:
         raise ExportError(f"{path} is not a bundle, or its header is damaged")
     if metadata["awn_bundle"] != VERSION:
         raise ExportError(f"{path} is a bundle of version {metadata['awn_bundle']!s:.20}, this library reads {VERSION}")
-    if metadata.get("header_sha256") != digest(content):
+    if metadata.get("header_sha256") != _digest(content) or "header_sha256" not in metadata:
         raise ExportError(f"{path} is damaged: its header has another checksum")
     where = str(path)
     network, blocks = (parsed(field(metadata, name, _json, where), where) for name in ("network", "blocks"))
     header = _network(network, where)
     header = dataclasses.replace(header, blocks=_blocks(blocks, header, 8 + length, where))
-    tensors = {name: entry for name, entry in content.items() if name != "__metadata__"}
-    if tensors != _tensors([block.shapes for block in header.blocks]):
+    listed = {name: entry for name, entry in content.items() if name != "__metadata__"}
+    if listed != tensors([block.shapes for block in header.blocks]):
         raise ExportError(f"{path} is damaged: its tensors are not those of its blocks")
     return header
+
+
+def _digest(content: Mapping[str, Any]) -> str | None:
+    try:
+        return digest(content)
+    except RecursionError:
+        # Nested so deeply that it can be read and not be written.
+        return None
 
 
 def _json(value: Any) -> str:

@@ -4,6 +4,7 @@ import functools
 import json
 import math
 import operator
+import reprlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
 
@@ -121,7 +122,7 @@ def field(holder: Mapping[str, Any], name: str, check: Check[T], where: str) -> 
     try:
         return check(holder[name])
     except ValueError as error:
-        raise ExportError(f"{where}: {name} must be {error}, got {repr(holder[name])[:60]}") from None
+        raise ExportError(f"{where}: {name} must be {error}, got {reprlib.repr(holder[name])}") from None
 
 
 def parsed(raw: bytes | str, where: str) -> Mapping[str, Any] | list[Any]:

@@ -78,7 +78,9 @@ class Graph:
                 found.append(jax.eval_shape(run, [found[i] for i in step.inputs]))
             except (ValueError, TypeError, IndexError, OverflowError, ZeroDivisionError) as error:
                 reason = " ".join(str(error).split())[:200]
-                raise ExportError(f"step {number} ({step.name or step.kind}) does not fit what it reads: {reason}") from None
+                raise ExportError(
+                    f"step {number} ({step.name or step.kind}) does not fit what it reads: {reason}"
+                ) from None
         return tuple(value.shape[1:] for value in found)
 
     def check(self) -> None:
@@ -89,4 +91,6 @@ class Graph:
         """
         for number, shape in enumerate(self.shapes):
             if not 0 < math.prod(shape) <= LARGEST:
-                raise ExportError(f"value {number} must have between 1 and {LARGEST:,} numbers for an image, got shape {shape}")
+                raise ExportError(
+                    f"value {number} must have between 1 and {LARGEST:,} numbers for an image, got shape {shape}"
+                )

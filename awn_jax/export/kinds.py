@@ -116,4 +116,6 @@ def check_shapes(kind: str, shapes: Mapping[str, Any], where: str) -> dict[str, 
 
 def _check_names(what: str, wanted: Iterable[str], given: Iterable[str], where: str) -> None:
     if set(wanted) != set(given):
-        raise ExportError(f"{where}: {what} must be {', '.join(wanted) or 'none'}, got {', '.join(given) or 'none'}"[:300])
+        raise ExportError(
+            f"{where}: {what} must be {', '.join(wanted) or 'none'}, got {', '.join(given) or 'none'}"[:300]
+        )

@@ -39,8 +39,8 @@ def lowered(
 
     Example:
         >>> graph = lowered(model, (28, 28, 1), 0.5)
-        >>> np.abs(graph.run(images) - model(images, 0.5)).max() < 1e-4
-        Array(True, dtype=bool)
+        >>> bool(jnp.allclose(graph.run(images), model(images, 0.5), atol=1e-4))
+        True
     """
     found = network.read(model, image_size, width)
     found.check_known("an export")
@@ -75,11 +75,13 @@ def _step(node: network.Node, shapes: Sequence[tuple[int, ...]], width: widths.W
         why = f": {error}" if str(error) else ""
         raise network.UnknownLayerError(f"an export has no ordinary form of {name}{why}") from None
     if kind == "pointwise" and settings["function"] not in FUNCTIONS:
-        raise network.UnknownLayerError(f"an export has no form of {settings['function']}; it has {', '.join(FUNCTIONS)}")
+        raise network.UnknownLayerError(
+            f"an export has no form of {settings['function']}; it has {', '.join(FUNCTIONS)}"
+        )
     kind = check_kind(kind, len(node.inputs), name)
     settings = check_settings(kind, settings, len(node.inputs), name)
-    shapes = check_shapes(kind, {key: array.shape for key, array in arrays.items()}, name)
-    return Step(kind, node.inputs, node.name if arrays else "", {key: arrays[key] for key in shapes}, settings)
+    wanted = check_shapes(kind, {key: array.shape for key, array in arrays.items()}, name)
+    return Step(kind, node.inputs, node.name if arrays else "", {key: arrays[key] for key in wanted}, settings)
 
 
 def _named(steps: Iterable[Step]) -> list[Step]:

@@ -53,8 +53,8 @@ def write(path: pathlib.Path, format: str, network: Network, *contents: bytes) -
         files.write_bytes(place, content)
         sums[place.name] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
     facts = {"image_size": network.image_size, "mean": network.mean, "std": network.std}
-    content = {"version": VERSION, "format": format, "width": network.width, **facts, "files": sums}
-    files.write_json(path_of(path), content)
+    said = {"version": VERSION, "format": format, "width": network.width, **facts, "files": sums}
+    files.write_json(path_of(path), said)
 
 
 def verified(path: pathlib.Path, format: str, width: float | None = None) -> list[bytes]:

@@ -1,6 +1,7 @@
 """Operations of JAX on single numbers that ONNX has too, one for one."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -21,7 +22,7 @@ class Function(NamedTuple):
     onnx: str
     source: str
     jax: Callable[..., Array]
-    attributes: dict[str, Any] = {}
+    attributes: Mapping[str, Any] = MappingProxyType({})
 
 
 # By the name of JAX's primitive.
@@ -51,7 +52,9 @@ FUNCTIONS = {
 }
 
 
-def filled(operands: Sequence[float | int | None], inputs: Sequence[Any], constant: Callable[[float | int], Any]) -> list[Any]:
+def filled(
+    operands: Sequence[float | int | None], inputs: Sequence[Any], constant: Callable[[float | int], Any]
+) -> list[Any]:
     """All operands of an operation.
 
     Args:

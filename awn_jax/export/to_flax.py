@@ -15,7 +15,7 @@ from awn_jax.export.checks import ExportError
 from awn_jax.export.graph import Graph, Step
 from awn_jax.export.lowering import unlike
 
-SOURCE = '''"""An ordinary network, of width {width} of an any-width one; batch norms are folded into the layers in front of them.
+SOURCE = '''"""An ordinary network: width {width} of an any-width one, with batch norms folded into the layers in front of them.
 
     net = load()
     logits = net(images)  # [batch, {size}] float32, where white is 1{preparation}
@@ -136,7 +136,9 @@ class _Writer:
                 return self._layer(step, f"nnx.Linear({channels * pixels}, {classes}", weights, flat)
             case "affine":
                 spread = (1,) * rank + (-1,)
-                scale, bias = (self._array(f"{step.name}_{key}", arrays[key].reshape(spread)) for key in ("scale", "bias"))
+                scale, bias = (
+                    self._array(f"{step.name}_{key}", arrays[key].reshape(spread)) for key in ("scale", "bias")
+                )
                 return f"{x} * {scale} + {bias}"
             case "activation":
                 return f"nnx.{settings['function']}({x})"

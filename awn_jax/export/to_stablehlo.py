@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from awn_kernels.target import target_platform
 from flax import nnx
 from jaxtyping import Array, Float
 
@@ -15,7 +16,6 @@ from awn_jax.export import manifest
 from awn_jax.export.checks import ExportError
 from awn_jax.export.graph import Graph
 from awn_jax.export.lowering import lowered, moments
-from awn_kernels.target import target_platform
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 
@@ -100,5 +100,7 @@ def save(network: Graph | Closed, path: pathlib.Path) -> None:
             raise
         # A foreign layer may fail in any way.
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-        raise ExportError(f"the network has no program for any number of images on {', '.join(PLATFORMS)}: {reason}") from error
+        raise ExportError(
+            f"the network has no program for any number of images on {', '.join(PLATFORMS)}: {reason}"
+        ) from error
     manifest.write(path, "stablehlo", network, bytes(content))

@@ -10,6 +10,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from awn_jax import widths
+from awn_jax.layers.functional import per_channel
 from awn_jax.layers.op import Ordinary
 from awn_jax.layers.sliced import Sliced, Triangular
 from awn_jax.layers.window import Padding, pads, pair
@@ -72,7 +73,7 @@ class Conv(Sliced):
             padding=self.padding,
             implementation=self.implementation,
         )
-        return y if bias is None else y + bias
+        return y if bias is None else y + per_channel(bias, y)
 
     def ordinary(self, width: widths.Width, *shapes: tuple[int, ...]) -> Ordinary:
         spread = tuple((size - 1) * step + 1 for size, step in zip(self.kernel_size, self.kernel_dilation, strict=True))

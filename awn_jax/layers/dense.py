@@ -6,6 +6,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from awn_jax import widths
+from awn_jax.layers.functional import per_channel
 from awn_jax.layers.op import Ordinary
 from awn_jax.layers.sliced import Sliced, Triangular
 
@@ -35,7 +36,7 @@ class Dense(Sliced):
         self, x: Float[Array, "... C"], kernel: Array, visible: tuple[int, ...], bias: Array | None
     ) -> Float[Array, "... K"]:
         y = triangular_matmul(x, kernel, visible, implementation=self.implementation)
-        return y if bias is None else y + bias
+        return y if bias is None else y + per_channel(bias, y)
 
     def ordinary(self, width: widths.Width, *shapes: tuple[int, ...]) -> Ordinary:
         return Ordinary("dense", self.at_width(width))

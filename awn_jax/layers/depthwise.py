@@ -14,6 +14,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from awn_jax import widths
+from awn_jax.layers.functional import per_channel
 from awn_jax.layers.op import Costs, Layer, Ordinary, check_channels
 from awn_jax.layers.sliced import uniform_bias
 from awn_jax.layers.window import Padding, pads, pair
@@ -68,7 +69,7 @@ class DepthwiseConv(Layer):
     def _product(self, x: Array, channels: slice) -> Array:
         kernel = self.kernel[..., channels]
         y = by_taps(x.astype(kernel.dtype), kernel, self.strides, self._pads(x.shape[1:3]))
-        return y if self.bias is None else y + self.bias[channels]
+        return y if self.bias is None else y + per_channel(self.bias[channels], y)
 
     def _pads(self, size: tuple[int, ...]) -> Sequence[tuple[int, int]]:
         if not isinstance(self.padding, str):
@@ -116,7 +117,8 @@ def by_taps(
                 column + (breadth - 1) * strides[1] + 1,
                 x.shape[3],
             )
-            shifted = lax.slice(x, (0, row, column, 0), last, (1, *strides, 1)) * kernel[row, column]
-            total = shifted if total is None else total + shifted
+            shifted = lax.slice(x, (0, row, column, 0), last, (1, *strides, 1))
+            part = shifted * per_channel(kernel[row, column], shifted)
+            total = part if total is None else total + part
     assert total is not None
     return total

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from awn_kernels.target import current_platform
 from jax import lax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Shaped
 
 
 def batch_moments(x: Float[Array, "B ... C"]) -> tuple[Float[Array, " C"], Float[Array, " C"]]:
@@ -18,7 +18,7 @@ def batch_moments(x: Float[Array, "B ... C"]) -> tuple[Float[Array, " C"], Float
 
     The batch is the whole of it, also where its axis is sharded over devices.
     """
-    x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    x = x.astype(sum_type(x.dtype))
     count = x.size // x.shape[-1]
     mean = _channel_sums(x) / count
     return mean, _channel_sums(jnp.square(x - _spread(mean, x.shape))) / count
@@ -34,7 +34,7 @@ def normalise(
 ) -> Float[Array, "B ... C"]:
     """`scale · (x − mean) / √(var + epsilon) + bias`, as one multiply-add for each element."""
     factor, shift = _line(mean, var, scale, bias, epsilon)
-    return (x * factor + shift).astype(x.dtype)
+    return _along(x, per_channel(factor, x), per_channel(shift, x))
 
 
 def normalise_by_batch(
@@ -43,12 +43,26 @@ def normalise_by_batch(
     """`normalise` by the batch's own moments, whose gradient is fast as well; and those moments."""
     mean, var = batch_moments(x)
     factor, shift = _line(mean, var, scale, bias, epsilon)
-    return (x * _spread(factor, x.shape) + _spread(shift, x.shape)).astype(x.dtype), mean, var
+    return _along(x, _spread(factor, x.shape), _spread(shift, x.shape)), mean, var
 
 
 def _line(mean: Array, var: Array, scale: Array, bias: Array, epsilon: float) -> tuple[Array, Array]:
-    factor = scale * lax.rsqrt(var + epsilon)
-    return factor, bias - mean * factor
+    factor = scale.astype(var.dtype) * lax.rsqrt(var + epsilon)
+    return factor, bias.astype(var.dtype) - mean * factor
+
+
+def _along(x: Array, factor: Array, shift: Array) -> Array:
+    return (x.astype(factor.dtype) * factor + shift).astype(x.dtype)
+
+
+def sum_type(dtype: jnp.dtype | type) -> jnp.dtype:
+    """The type to add up numbers of a type in: float32, or their own if that is wider."""
+    return jnp.dtype(jnp.float32) if jnp.finfo(dtype).bits < 32 else jnp.dtype(dtype)
+
+
+def per_channel(v: Shaped[Array, " C"], like: Shaped[Array, "... C"]) -> Shaped[Array, "... C"]:
+    """One number for each channel, with axes of size one in front, to go together with features."""
+    return v.reshape((1,) * (like.ndim - 1) + v.shape)
 
 
 def _channel_sums(x: Float[Array, "B ... C"]) -> Float[Array, " C"]:

@@ -15,7 +15,7 @@ from jax import lax
 from jaxtyping import Array, Float, Int
 
 from awn_jax import widths
-from awn_jax.layers.norm import statistics
+from awn_jax.layers.functional import per_channel, sum_type
 from awn_jax.layers.op import Costs, Layer, Ordinary, check_channels
 
 
@@ -57,7 +57,7 @@ class AnyWidthHead(Layer):
 
     def apply(self, x: Float[Array, "B ... C"], *, width: widths.AnyWidth = 1) -> Float[Array, "B classes"]:
         features = self._pixels_first(x, width)
-        return self._summed(features, self.kernel[: features.shape[-1]]) + self.bias
+        return self._biased(self._summed(features, self.kernel[: features.shape[-1]]))
 
     def added(
         self, x: Float[Array, "B ... C"], *, width: widths.Width, after: widths.Width
@@ -85,10 +85,10 @@ class AnyWidthHead(Layer):
             # A product for each step from one width to the next: the parts of single channels would not fit.
             grown = itertools.pairwise([0, *active])
             parts = jnp.stack([self._summed(features[..., a:b], kernel[a:b]) for a, b in grown])
-            return jnp.cumsum(parts, 0) + self.bias
+            return self._biased(jnp.cumsum(parts, 0))
         steps = np.repeat(np.arange(len(at)), np.diff([0, *active]))
-        channels = jnp.einsum("bpc,cpk->cbk", features, kernel, preferred_element_type=statistics(kernel.dtype))
-        return jnp.cumsum(jax.ops.segment_sum(channels, steps, len(at), indices_are_sorted=True), 0) + self.bias
+        channels = jnp.einsum("bpc,cpk->cbk", features, kernel, preferred_element_type=sum_type(kernel.dtype))
+        return self._biased(jnp.cumsum(jax.ops.segment_sum(channels, steps, len(at), indices_are_sorted=True), 0))
 
     def at_active(self, x: Float[Array, "B ... C"], active: Int[Array, " N"]) -> Float[Array, "N B classes"]:
         """The logits of the first few channels, for N such numbers that are data: one program for any widths.
@@ -100,8 +100,9 @@ class AnyWidthHead(Layer):
         features = self._pixels_first(x, 1)
 
         def answer(count: Int[Array, ""]) -> Array:
-            kept = jnp.where(jnp.arange(features.shape[-1]) < count, features, 0)
-            return self._summed(kept, self.kernel[...]) + self.bias
+            there = jnp.arange(features.shape[-1]) < count
+            kept = jnp.where(per_channel(there, features), features, 0)
+            return self._biased(self._summed(kept, self.kernel[...]))
 
         # A loop in the program where there are many, so that neither it nor its memory grows with their number.
         few = active.shape[0] <= 8
@@ -110,7 +111,10 @@ class AnyWidthHead(Layer):
     def _summed(
         self, features: Float[Array, "B P C"], kernel: Float[Array, "C P classes"]
     ) -> Float[Array, "B classes"]:
-        return jnp.einsum("bpc,cpk->bk", features, kernel, preferred_element_type=statistics(kernel.dtype))
+        return jnp.einsum("bpc,cpk->bk", features, kernel, preferred_element_type=sum_type(kernel.dtype))
+
+    def _biased(self, logits: Array) -> Array:
+        return logits + per_channel(self.bias[...], logits).astype(logits.dtype)
 
     def _pixels_first(self, x: Array, width: widths.AnyWidth) -> Float[Array, "B P C"]:
         check_channels(self, x, self.inputs.active(width), width)

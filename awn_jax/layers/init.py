@@ -35,5 +35,6 @@ def staircase_uniform(
     reads = jnp.asarray(visible)
     counted = reads.astype(jnp.float32) if fan_in == "visible" else jnp.full(reads.shape, float(inputs))
     bound = 1 / jnp.sqrt(math.prod(taps) * counted)
-    weights = jax.random.uniform(key, shape, dtype, -1, 1) * bound.astype(dtype)
-    return jnp.where(jnp.arange(inputs)[:, None] < reads, weights, 0)
+    weights = jax.random.uniform(key, shape, dtype, -1, 1) * jnp.broadcast_to(bound.astype(dtype), shape)
+    exists = jnp.arange(inputs)[:, None] < reads[None]
+    return jnp.where(jnp.broadcast_to(exists, shape), weights, 0)

@@ -84,8 +84,8 @@ class BatchNorm(Norm):
         self.use_running_average = False
         self.scale = nnx.Param(jnp.ones(self.axis.channels, dtype))
         self.bias = nnx.Param(jnp.zeros(self.axis.channels, dtype))
-        self.mean = nnx.BatchStat(jnp.zeros(self.axis.channels, statistics(dtype)))
-        self.var = nnx.BatchStat(jnp.ones(self.axis.channels, statistics(dtype)))
+        self.mean = nnx.BatchStat(jnp.zeros(self.axis.channels, functional.sum_type(dtype)))
+        self.var = nnx.BatchStat(jnp.ones(self.axis.channels, functional.sum_type(dtype)))
 
     def apply(self, x: Float[Array, "B ... C"], *, width: widths.AnyWidth = 1) -> Float[Array, "B ... C"]:
         active = self.axis.active(width)
@@ -111,8 +111,3 @@ class BatchNorm(Norm):
         if isinstance(width, widths.Drawn):
             new = jnp.where(self.axis.born(width), new, old[: newest.size])
         running[...] = jnp.concatenate([new.astype(old.dtype), old[newest.size :]])
-
-
-def statistics(dtype: jnp.dtype | type) -> jnp.dtype:
-    """The type of the statistics of a norm whose parameters have this one."""
-    return jnp.promote_types(dtype, jnp.float32)

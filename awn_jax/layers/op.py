@@ -24,7 +24,7 @@ class Ordinary(NamedTuple):
     """An operation with no width left in it, for other programs.
 
     Attributes:
-        kind: see `awn_jax.export.graph`, which lists them with their arrays and settings.
+        kind: one of `awn_jax.export.kinds.KINDS`, which says what arrays and settings each has.
         arrays: weights by name, float64.
         settings: by name, as JSON has them.
     """

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 
 from awn_jax import widths
 from awn_jax.layers import functional
-from awn_jax.layers.norm import BatchNorm, Norm, statistics
+from awn_jax.layers.norm import BatchNorm, Norm
 from awn_jax.layers.op import check_channels
 
 
@@ -132,7 +132,7 @@ class CalibratedBatchNorm(Norm):
         if not exact or exact[-1] != 1 or list(exact) != sorted(set(exact)):
             raise ValueError(f"until must hold ascending widths up to 1, got {tuple(until)}")
         self.until: tuple[Fraction, ...] = exact
-        shape, dtype = (len(exact), self.axis.channels), statistics(self.scale.dtype)
+        shape, dtype = (len(exact), self.axis.channels), functional.sum_type(self.scale.dtype)
         self.mean = nnx.BatchStat(jnp.zeros(shape, dtype))
         self.var = nnx.BatchStat(jnp.ones(shape, dtype))
         self.known = nnx.BatchStat(jnp.zeros(len(exact), bool))

@@ -27,7 +27,8 @@ def cross_entropy(logits: Float[Array, "N B K"], labels: Num[Array, "B ..."]) ->
         labels: whole numbers [B], or shares of the classes [B, K]: smoothed, mixed or soft labels.
     """
     if labels.ndim == 2:
-        return optax.softmax_cross_entropy(logits, jnp.broadcast_to(labels, logits.shape))
+        shares = jnp.broadcast_to(labels.astype(logits.dtype), logits.shape)
+        return optax.softmax_cross_entropy(logits, shares)
     return optax.softmax_cross_entropy_with_integer_labels(logits, jnp.broadcast_to(labels, logits.shape[:-1]))
 
 
@@ -64,12 +65,12 @@ class Classification(Task):
     def update(
         self, totals: Totals, outputs: Float[Array, "N B K"], targets: Num[Array, " B"], counted: Bool[Array, " B"]
     ) -> Totals:
-        right = (outputs.argmax(-1) == targets) & counted
-        losses = jnp.where(counted, cross_entropy(outputs, targets), 0)
+        right = (outputs.argmax(-1) == targets[None]) & counted[None]
+        losses = jnp.where(counted[None], cross_entropy(outputs, targets), 0)
         return {
-            "top1": totals["top1"] + right.sum(-1),
-            "loss": totals["loss"] + losses.sum(-1),
-            "images": totals["images"] + counted.sum(),
+            "top1": totals["top1"] + right.sum(-1).astype(jnp.float32),
+            "loss": totals["loss"] + losses.sum(-1).astype(jnp.float32),
+            "images": totals["images"] + counted.sum().astype(jnp.float32),
         }
 
     def finish(self, totals: Totals) -> dict[str, Float[np.ndarray, " N"]]:

@@ -17,6 +17,7 @@ from jaxtyping import Array, Bool, Float, Num
 from awn_jax import hardware, widths
 from awn_jax.data import ImageSet, Preparation, once_through, replicate
 from awn_jax.layers import CalibratedBatchNorm, Op
+from awn_jax.layers.functional import sum_type
 from awn_jax.layers.op import observing
 from awn_jax.models import AnyWidthNetwork, axes
 from awn_jax.network import read
@@ -130,10 +131,10 @@ def _make_moments(
 
 def _moments(x: Float[Array, "B ... C"], counted: Bool[Array, " B"]) -> Moments:
     """Mean and biased variance of each channel over the images that count."""
-    x = x.astype(jnp.promote_types(x.dtype, jnp.float32)).reshape(x.shape[0], -1, x.shape[-1])
-    weights = counted[:, None, None] / (counted.sum() * x.shape[1])
+    x = x.astype(sum_type(x.dtype)).reshape(x.shape[0], -1, x.shape[-1])
+    weights = counted[:, None, None].astype(x.dtype) / (counted.sum() * x.shape[1]).astype(x.dtype)
     mean = (weights * x).sum((0, 1))
-    return mean, (weights * jnp.square(x - mean)).sum((0, 1))
+    return mean, (weights * jnp.square(x - mean[None, None])).sum((0, 1))
 
 
 def _joined(parts: list[tuple[int, np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import jax
 
-from kernels.bench_gpu import offline_report, phases
-from kernels.bench_gpu.phases import Sizes
-from kernels.bench_gpu.report import Report
-from kernels.bench_gpu.timing import Deadline
-from kernels.mosaic_gpu.shared import interpret_mode
-from kernels.pallas_mosaic_gpu import is_hopper
+from ..mosaic_gpu.shared import interpret_mode
+from ..pallas_mosaic_gpu import is_hopper
+from . import offline_report, phases
+from .phases import Sizes
+from .report import Report
+from .timing import Deadline
 
 
 def main() -> int:

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from kernels import reference
-from kernels.backend import Products
-from kernels.bench_gpu.layers import Layer
+from .. import reference
+from ..backend import Products
+from .layers import Layer
 
 PRODUCTS = ("forward", "input_gradient", "weight_gradient")
 # bfloat16 results of float32 sums: half a unit in the last of 8 bits, about 1.7e-3 of the norm.

@@ -2,8 +2,8 @@
 
 import dataclasses
 
-from kernels.backend import Padding, Strides
-from kernels.shapes import SHAPES, Shape
+from ..backend import Padding, Strides
+from ..shapes import SHAPES, Shape
 
 # A GPU is fed larger batches than a CPU.
 BATCH = 128

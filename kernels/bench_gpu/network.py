@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from kernels import vjp
-from kernels.backend import Products
-from kernels.bench_gpu.layers import Layer
-from kernels.bench_gpu.timing import Call, Timing, measure
+from .. import vjp
+from ..backend import Products
+from .layers import Layer
+from .timing import Call, Timing, measure
 
 Params = dict[str, Any]
 LEARNING_RATE, MOMENTUM = 0.01, 0.9

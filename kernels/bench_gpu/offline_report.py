@@ -9,11 +9,11 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 
-from kernels.bench_gpu.check import PRODUCTS, run_product
-from kernels.bench_gpu.layers import KEY_LAYERS, OTHER_LAYERS, Layer
-from kernels.bench_gpu.report import Report
-from kernels.bench_gpu.search import products_with
-from kernels.mosaic_gpu.offline import offline_sharding
+from ..mosaic_gpu.offline import offline_sharding
+from .check import PRODUCTS, run_product
+from .layers import KEY_LAYERS, OTHER_LAYERS, Layer
+from .report import Report
+from .search import products_with
 
 MARK = "### "
 SPILLS = re.compile(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads")

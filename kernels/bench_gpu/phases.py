@@ -10,10 +10,12 @@ import jax.numpy as jnp
 import jaxlib
 from jax import Array
 
-from kernels import reference, vjp
-from kernels.backend import Products
-from kernels.bench_gpu import network
-from kernels.bench_gpu.check import (
+from .. import reference, vjp
+from ..backend import Products
+from ..mosaic_gpu.tiling import WeightTiling
+from ..pallas_mosaic_gpu import default_tiling
+from . import network
+from .check import (
     MAX_RELATIVE_ERROR,
     PRODUCTS,
     Exact,
@@ -22,13 +24,11 @@ from kernels.bench_gpu.check import (
     relative_error,
     run_product,
 )
-from kernels.bench_gpu.layers import KEY_LAYERS, NETWORK_LAYER, OTHER_LAYERS, TINY_LAYERS, Layer
-from kernels.bench_gpu.report import Report
-from kernels.bench_gpu.roofline import Ceilings, floor_seconds, visited_flops
-from kernels.bench_gpu.search import Found, Tiling, products_with, search
-from kernels.bench_gpu.timing import Call, Deadline, copy_bandwidth, measure, peak_flops
-from kernels.mosaic_gpu.tiling import WeightTiling
-from kernels.pallas_mosaic_gpu import default_tiling
+from .layers import KEY_LAYERS, NETWORK_LAYER, OTHER_LAYERS, TINY_LAYERS, Layer
+from .report import Report
+from .roofline import Ceilings, floor_seconds, visited_flops
+from .search import Found, Tiling, products_with, search
+from .timing import Call, Deadline, copy_bandwidth, measure, peak_flops
 
 Tiles = dict[str, dict[str, Tiling]]
 REFERENCE = Products(reference.forward, reference.input_gradient, reference.weight_gradient)

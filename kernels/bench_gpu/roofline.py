@@ -3,9 +3,9 @@
 import math
 from typing import NamedTuple
 
-from kernels.bench_gpu.layers import Layer
-from kernels.mosaic_gpu import plan
-from kernels.mosaic_gpu.tiling import LANE, ConvTiling, WeightTiling
+from ..mosaic_gpu import plan
+from ..mosaic_gpu.tiling import LANE, ConvTiling, WeightTiling
+from .layers import Layer
 
 BYTES = 2
 

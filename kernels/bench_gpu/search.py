@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 
 import jax
 
-from kernels import pallas_mosaic_gpu
-from kernels.backend import Products
-from kernels.bench_gpu.check import MAX_RELATIVE_ERROR, Exact, relative_error, run_product
-from kernels.bench_gpu.layers import Layer
-from kernels.bench_gpu.timing import Call, Deadline, measure
-from kernels.mosaic_gpu import tiling
-from kernels.mosaic_gpu.tiling import ConvTiling, WeightTiling
+from .. import pallas_mosaic_gpu
+from ..backend import Products
+from ..mosaic_gpu import tiling
+from ..mosaic_gpu.tiling import ConvTiling, WeightTiling
+from .check import MAX_RELATIVE_ERROR, Exact, relative_error, run_product
+from .layers import Layer
+from .timing import Call, Deadline, measure
 
 Tiling = ConvTiling | WeightTiling
 

@@ -10,10 +10,10 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import mosaic_gpu as plgpu
 from jaxtyping import Array, Float
 
-from kernels.mosaic_gpu.launch import launch, multiprocessors
-from kernels.mosaic_gpu.plan import Row, Tap, box_grid, choose_box, splits_in_halves, table
-from kernels.mosaic_gpu.shared import BoxBuffer, Index, Ref, Ring, matrix_transforms, unravel
-from kernels.mosaic_gpu.tiling import CONSUMERS, LANE, ConvTiling
+from .launch import launch, multiprocessors
+from .plan import Row, Tap, box_grid, choose_box, splits_in_halves, table
+from .shared import BoxBuffer, Index, Ref, Ring, matrix_transforms, unravel
+from .tiling import CONSUMERS, LANE, ConvTiling
 
 
 def block_row_product(

@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from kernels import staircase
-from kernels.backend import Padding, Strides
-from kernels.mosaic_gpu.tiling import LANE, MAX_BOX
-from kernels.staircase import Visible
+from .. import staircase
+from ..backend import Padding, Strides
+from ..staircase import Visible
+from .tiling import LANE, MAX_BOX
 
 Table = np.ndarray[Any, np.dtype[np.int32]]
 Box = tuple[int, int, int]

@@ -12,8 +12,8 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import mosaic_gpu as plgpu
 from jax.typing import DTypeLike
 
-from kernels.mosaic_gpu.tiling import LANE
-from kernels.target import target_platform
+from ..target import target_platform
+from .tiling import LANE
 
 # References, barriers and traced indices have no public types.
 Ref = Any

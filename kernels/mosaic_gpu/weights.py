@@ -11,10 +11,10 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import mosaic_gpu as plgpu
 from jaxtyping import Array, Float
 
-from kernels.mosaic_gpu.launch import launch, multiprocessors
-from kernels.mosaic_gpu.plan import Tap, WeightBlock, box_grid, choose_box, table
-from kernels.mosaic_gpu.shared import BoxBuffer, Index, Ref, Ring, matrix_transforms, unravel
-from kernels.mosaic_gpu.tiling import CONSUMERS, LANE, WeightTiling
+from .launch import launch, multiprocessors
+from .plan import Tap, WeightBlock, box_grid, choose_box, table
+from .shared import BoxBuffer, Index, Ref, Ring, matrix_transforms, unravel
+from .tiling import CONSUMERS, LANE, WeightTiling
 
 # What filling the ring, and writing a partial sum and reading it back, cost in pixels of one block's arithmetic:
 # estimates for an H100, from 2048 multiply-adds per clock and 13 bytes of memory per clock and multiprocessor.

@@ -41,6 +41,6 @@ if [ ! -x "$venv/bin/python" ]; then
 fi
 
 # Without conftest.py, which loads the whole project and its dependencies.
-JAX_PLATFORMS=cpu "$venv/bin/python" -m pytest --noconftest --jaxtyping-packages=kernels,beartype.beartype \
+JAX_PLATFORMS=cpu "$venv/bin/python" -m pytest --noconftest --jaxtyping-packages=awn_kernels,beartype.beartype \
   tests/kernels/test_mosaic_gpu_interpret.py \
   tests/kernels/test_mosaic_gpu_compile.py tests/kernels/test_pallas_mosaic_gpu.py "$@"

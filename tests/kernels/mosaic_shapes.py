@@ -2,9 +2,9 @@
 
 import jax
 import jax.numpy as jnp
+from awn_kernels import pallas_mosaic_gpu
+from awn_kernels.bench_gpu.layers import KEY_LAYERS, OTHER_LAYERS
 
-from kernels import pallas_mosaic_gpu
-from kernels.bench_gpu.layers import KEY_LAYERS, OTHER_LAYERS
 from tests.kernels.oracle import Case
 
 

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from awn_kernels import triangular_conv
 
-from kernels import triangular_conv
 from tests.kernels import oracle
 from tests.kernels.oracle import Case
 

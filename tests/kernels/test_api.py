@@ -6,13 +6,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from awn_kernels import IMPLEMENTATIONS, api, heuristics, staircase, target_platform, triangular_conv, triangular_matmul
+from awn_kernels.bench_train import LENET, WIDE, train
+from awn_kernels.shapes import SHAPES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from kernels import IMPLEMENTATIONS, api, heuristics, staircase, target_platform, triangular_conv, triangular_matmul
-from kernels.bench_train import LENET, WIDE, train
-from kernels.shapes import SHAPES
 from tests.kernels import oracle
 from tests.kernels.suite import check, triangle
 

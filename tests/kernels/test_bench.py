@@ -6,11 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-
-from kernels import bench, reference, timing, tpu_compile
-from kernels.roofline import CHIPS, roofline
-from kernels.shapes import SHAPES, Shape, at_widths, find
-from kernels.timing import Times
+from awn_kernels import bench, reference, timing, tpu_compile
+from awn_kernels.roofline import CHIPS, roofline
+from awn_kernels.shapes import SHAPES, Shape, at_widths, find
+from awn_kernels.timing import Times
 
 TINY = Shape("tiny", 6, 8, 8, batch=2)
 
@@ -34,7 +33,7 @@ def test_last_line_is_json(tmp_path, capsys, monkeypatch):
 def test_wrong_results_are_not_timed(monkeypatch):
     monkeypatch.setattr(timing, "interleaved", lambda *_: pytest.fail("timed a wrong result"))
     monkeypatch.setattr(
-        "kernels.xla_staircase.forward", lambda *args, **static: 1.001 * reference.forward(*args, **static)
+        "awn_kernels.xla_staircase.forward", lambda *args, **static: 1.001 * reference.forward(*args, **static)
     )
     with pytest.raises(AssertionError, match="auto at tiny is off by"):
         bench.measure(TINY, "forward", ["auto"], rounds=1, peak=1e12, options={})

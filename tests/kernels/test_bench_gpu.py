@@ -6,15 +6,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from awn_kernels.bench_gpu import __main__ as cli
+from awn_kernels.bench_gpu import check, offline_report, search
+from awn_kernels.bench_gpu.layers import KEY_LAYERS, OTHER_LAYERS, TINY_LAYERS, Layer
+from awn_kernels.bench_gpu.report import Report
+from awn_kernels.bench_gpu.roofline import Ceilings, floor_seconds, visited_flops
+from awn_kernels.bench_gpu.timing import Call, measure
+from awn_kernels.mosaic_gpu.tiling import ConvTiling, WeightTiling
 from jax.experimental.pallas import mosaic_gpu as plgpu
 
-from kernels.bench_gpu import __main__ as cli
-from kernels.bench_gpu import check, offline_report, search
-from kernels.bench_gpu.layers import KEY_LAYERS, OTHER_LAYERS, TINY_LAYERS, Layer
-from kernels.bench_gpu.report import Report
-from kernels.bench_gpu.roofline import Ceilings, floor_seconds, visited_flops
-from kernels.bench_gpu.timing import Call, measure
-from kernels.mosaic_gpu.tiling import ConvTiling, WeightTiling
 from tests.kernels import oracle
 from tests.kernels.mosaic_shapes import as_case
 

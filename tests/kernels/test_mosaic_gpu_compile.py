@@ -3,9 +3,9 @@
 import re
 
 import pytest
+from awn_kernels.mosaic_gpu.offline import offline_sharding
+from awn_kernels.mosaic_gpu.tiling import ConvTiling, WeightTiling
 
-from kernels.mosaic_gpu.offline import offline_sharding
-from kernels.mosaic_gpu.tiling import ConvTiling, WeightTiling
 from tests.kernels.mosaic_shapes import LAYERS, lower_products
 
 pytest.importorskip("jax_cuda13_plugin", reason="needs JAX's CUDA plugin")

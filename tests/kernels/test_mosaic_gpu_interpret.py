@@ -4,16 +4,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from awn_kernels import pallas_mosaic_gpu, triangular_conv, triangular_matmul
+from awn_kernels.bench_gpu import check as check_bench
+from awn_kernels.bench_gpu import search
+from awn_kernels.bench_gpu.layers import TINY_LAYERS
+from awn_kernels.bench_gpu.timing import Deadline
+from awn_kernels.mosaic_gpu import shared
+from awn_kernels.mosaic_gpu.shared import interpret_mode
+from awn_kernels.mosaic_gpu.tiling import ConvTiling, WeightTiling
 from jax.experimental.pallas import mosaic_gpu as plgpu
 
-from kernels import pallas_mosaic_gpu, triangular_conv, triangular_matmul
-from kernels.bench_gpu import check as check_bench
-from kernels.bench_gpu import search
-from kernels.bench_gpu.layers import TINY_LAYERS
-from kernels.bench_gpu.timing import Deadline
-from kernels.mosaic_gpu import shared
-from kernels.mosaic_gpu.shared import interpret_mode
-from kernels.mosaic_gpu.tiling import ConvTiling, WeightTiling
 from tests.kernels import oracle
 from tests.kernels.suite import CASES, TriangularConvSuite, arrays, check
 

@@ -3,10 +3,10 @@
 import math
 
 import pytest
+from awn_kernels.mosaic_gpu.tiling import ConvTiling, WeightTiling
 from jax.experimental.mosaic.gpu import launch_context
 from jaxlib.mlir import ir
 
-from kernels.mosaic_gpu.tiling import ConvTiling, WeightTiling
 from tests.kernels.mosaic_shapes import LAYERS, lower_products
 
 TRANSFORMS = ("TileTransform", "TransposeTransform", "CollapseLeadingIndicesTransform", "DropUnitDimsTransform")

@@ -4,12 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from awn_kernels import pallas_mosaic_gpu, triangular_conv
+from awn_kernels.mosaic_gpu import plan, tiling
+from awn_kernels.mosaic_gpu.tiling import LANE, ConvTiling, WeightTiling
+from awn_kernels.mosaic_gpu.weights import fill_splits
+from awn_kernels.target import target_platform
 
-from kernels import pallas_mosaic_gpu, triangular_conv
-from kernels.mosaic_gpu import plan, tiling
-from kernels.mosaic_gpu.tiling import LANE, ConvTiling, WeightTiling
-from kernels.mosaic_gpu.weights import fill_splits
-from kernels.target import target_platform
 from tests.kernels.mosaic_shapes import LAYERS, lower_products
 from tests.kernels.oracle import Case, mask
 from tests.kernels.suite import CASES, arrays

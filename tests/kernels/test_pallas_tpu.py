@@ -6,12 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from awn_kernels import pallas_tpu, target_platform, tpu_gemm, triangular_conv
+from awn_kernels.config import TpuConfig
+from awn_kernels.shapes import SHAPES
+from awn_kernels.tpu_gemm import Taps
 from jax.experimental.pallas import tpu as pltpu
 
-from kernels import pallas_tpu, target_platform, tpu_gemm, triangular_conv
-from kernels.config import TpuConfig
-from kernels.shapes import SHAPES
-from kernels.tpu_gemm import Taps
 from tests.kernels.suite import CASES, TriangularConvSuite
 
 

@@ -4,10 +4,9 @@ import itertools
 
 import numpy as np
 import pytest
+from awn_kernels import staircase
 from hypothesis import given
 from hypothesis import strategies as st
-
-from kernels import staircase
 
 
 @st.composite

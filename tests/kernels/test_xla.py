@@ -4,10 +4,10 @@ from unittest import mock
 
 import jax
 import pytest
+from awn_kernels import heuristics
+from awn_kernels.config import StaircaseConfig
+from awn_kernels.shapes import find
 
-from kernels import heuristics
-from kernels.config import StaircaseConfig
-from kernels.shapes import find
 from tests.kernels.oracle import Case
 from tests.kernels.suite import CASES, TriangularConvSuite, check
 
