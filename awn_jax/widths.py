@@ -171,22 +171,24 @@ class Axis:
     def without(self, other: "Axis", least: int = 1) -> "Axis":
         """The axis that a concatenation with another one lacks in order to have these channels: see `merged`.
 
+        The concatenation has as many channels at full width, and no more at any other, but for `least`. It has fewer where the
+        other one grows faster than this one.
+
         Args:
             other: of fewer channels.
-            least: how many channels it has at any width; the concatenation then has more than this axis where `other` alone
-                has nearly as many.
+            least: how many channels it has at any width.
 
         Raises:
-            ValueError: if `other` does not have fewer channels.
+            ValueError: if `other` does not leave so many channels.
         """
-        if other.channels >= self.channels:
-            raise ValueError(f"other must have fewer than {self.channels} channels, got {other.channels}")
+        if other.channels + least > self.channels:
+            raise ValueError(f"other must leave at least {least} of {self.channels} channels, got {other.channels}")
         denominator = math.lcm(self.denominator, other.denominator)
         ours, theirs = (np.asarray(a.births, np.int64) * (denominator // a.denominator) for a in (self, other))
         moments = np.union1d(ours, theirs)
         lacking = ours.searchsorted(moments, side="right") - theirs.searchsorted(moments, side="right")
-        grown = np.maximum.accumulate(np.maximum(lacking, least))
-        births = moments[grown.searchsorted(np.arange(grown[-1]), side="right")]
+        counts = np.maximum(np.minimum.accumulate(lacking[::-1])[::-1], least)
+        births = moments[counts.searchsorted(np.arange(counts[-1]), side="right")]
         return Axis(tuple(births.tolist()), denominator)
 
     def expand(self, factor: int) -> "Axis":
