@@ -55,18 +55,22 @@ def network(config: Config, image_size: Sequence[int], classes: int, *, implemen
     kind: Any = models.find(config.model.name)
     options = config.model.options
 
-    def make(until: Sequence[widths.Width]) -> AnyWidthNetwork:
+    def make(until: Sequence[widths.Width] | None = None) -> AnyWidthNetwork:
         family = families.make(options.family, fixed=config.widths.fixed, until=until)
         size = tuple(int(n) for n in image_size)
         rngs = nnx.Rngs(config.train.seed)
         return kind(size, classes, options, family=family, implementation=implementation or None, rngs=rngs)
 
     with naming("model"):
-        if options.family != "us_net":
-            return make((1,))
+        if options.family not in ("s_net", "us_net"):
+            return make()
         # The sub-networks follow from the axes of all layers, whatever the norms are.
-        bare = nnx.eval_shape(lambda: make((1,)))
-        return make(widths.last_of(axes(bare), calibrated_widths(config, bare)))
+        bare = nnx.eval_shape(make)
+        at = calibrated_widths(config, bare) if options.family == "us_net" else sorted(config.widths.fixed)
+        until = widths.last_of(axes(bare), at)
+        if len(set(until)) < len(until):
+            raise ConfigError(f"widths.fixed must be different sub-networks of {config.model.name}, got {tuple(at)}")
+        return make(until)
 
 
 def calibrated_widths(config: Config, model: nnx.Module) -> tuple[float, ...]:

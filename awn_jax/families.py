@@ -8,6 +8,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from awn_jax import widths
 from awn_jax.layers import (
@@ -41,6 +42,11 @@ class Family:
     # Triangular layers hold half the weights of ordinary ones, so networks of equal size are √2 wider.
     multiplier: float = math.sqrt(2)
 
+    @property
+    def nests(self) -> bool:
+        """Whether narrow networks are prefixes of the wide one."""
+        return self.name in NESTED
+
 
 TRIANGULAR = Family()
 NAMES = ("triangular", "s_net", "us_net", "shared_bn", "single")
@@ -48,13 +54,15 @@ NAMES = ("triangular", "s_net", "us_net", "shared_bn", "single")
 NESTED = ("triangular",)
 
 
-def make(name: str, *, fixed: Sequence[widths.Width] = (1,), until: Sequence[widths.Width] = (1,)) -> Family:
+def make(
+    name: str, *, fixed: Sequence[widths.Width] = (1,), until: Sequence[widths.Width] | None = None
+) -> Family:
     """A family by name.
 
     Args:
         name: one of `NAMES`; `single` is an ordinary network, to be used at full width alone.
         fixed: of `s_net`, the widths that have a private batch norm.
-        until: of `us_net`, see `CalibratedBatchNorm`.
+        until: of `s_net`, see `SwitchableBatchNorm`; of `us_net`, see `CalibratedBatchNorm`.
 
     Raises:
         ValueError: if there is no such family.
@@ -64,9 +72,16 @@ def make(name: str, *, fixed: Sequence[widths.Width] = (1,), until: Sequence[wid
         case "triangular":
             return TRIANGULAR
         case "s_net":
-            return ordinary(norm=functools.partial(SwitchableBatchNorm, at=tuple(fixed)))
+            return ordinary(norm=functools.partial(_switchable, tuple(fixed), until))
         case "us_net":
-            return ordinary(norm=functools.partial(CalibratedBatchNorm, until=tuple(until)))
+            return ordinary(norm=functools.partial(CalibratedBatchNorm, until=(1,) if until is None else tuple(until)))
         case "shared_bn" | "single":
             return ordinary(norm=BatchNorm)
     raise ValueError(f"family must be one of {', '.join(NAMES)}, got {name!r}")
+
+
+def _switchable(
+    fixed: Sequence[widths.Width], until: Sequence[widths.Width] | None, axis: widths.Axis, **options: Any
+) -> Norm:
+    # Published networks have one plain norm where all channels are there at every width.
+    return BatchNorm(axis, **options) if axis.is_whole else SwitchableBatchNorm(axis, fixed, until, **options)

@@ -78,7 +78,8 @@ _printed = functools.lru_cache(_fraction)
 class Axis:
     """The channels of one tensor axis, each with its birth `births[c] / denominator`.
 
-    Channel c takes part at width α if it is born before α, or at 0. Make one with `Axis.of`, `Axis.whole` or `expand`.
+    Channel c takes part at width α if it is born before α, or at 0. Make one with `Axis.of`, `Axis.whole`,
+    `Axis.counted`, `expand` or `without`.
 
     Attributes:
         births: numerators, non-decreasing, in [0, denominator).
@@ -145,6 +146,51 @@ class Axis:
             raise ValueError(f"channels must be at least 1, got {channels}")
         return cls((0,) * channels, 1)
 
+    @classmethod
+    def counted(cls, counts: "Sequence[int] | Int[np.ndarray, ' N']") -> "Axis":
+        """An axis that has `counts[k − 1]` channels at each width k/N, of N counts; in between, as many as at the next larger.
+
+        So a network has the channels that its publication gives it, by whatever rule it rounds them.
+
+        Args:
+            counts: in no case below 1; where one is smaller than an earlier one, the earlier one counts.
+
+        Raises:
+            ValueError: if one is below 1, or there is none.
+
+        Example:
+            >>> [Axis.counted([8, 8, 16, 24]).active(width) for width in (0.25, 0.5, 0.6, 1)]
+            [8, 8, 16, 24]
+        """
+        if not len(counts) or min(counts) < 1:
+            raise ValueError(f"counts must be at least 1 and not none, got {tuple(counts)}")
+        grown = np.maximum.accumulate(np.asarray(counts, np.int64))
+        births = grown.searchsorted(np.arange(grown[-1]), side="right")
+        return cls(tuple(births.tolist()), len(counts))
+
+    def without(self, other: "Axis", least: int = 1) -> "Axis":
+        """The axis that a concatenation with another one lacks in order to have these channels: see `merged`.
+
+        The concatenation has as many channels at full width, and no more at any other, but for `least`. It has fewer where the
+        other one grows faster than this one.
+
+        Args:
+            other: of fewer channels.
+            least: how many channels it has at any width.
+
+        Raises:
+            ValueError: if `other` does not leave so many channels.
+        """
+        if other.channels + least > self.channels:
+            raise ValueError(f"other must leave at least {least} of {self.channels} channels, got {other.channels}")
+        denominator = math.lcm(self.denominator, other.denominator)
+        ours, theirs = (np.asarray(a.births, np.int64) * (denominator // a.denominator) for a in (self, other))
+        moments = np.union1d(ours, theirs)
+        lacking = ours.searchsorted(moments, side="right") - theirs.searchsorted(moments, side="right")
+        counts = np.maximum(np.minimum.accumulate(lacking[::-1])[::-1], least)
+        births = moments[counts.searchsorted(np.arange(counts[-1]), side="right")]
+        return Axis(tuple(births.tolist()), denominator)
+
     def expand(self, factor: int) -> "Axis":
         """An axis of `factor` times the channels, channel h born with this axis' channel h // factor.
 
@@ -161,6 +207,11 @@ class Axis:
     @property
     def channels(self) -> int:
         return len(self.births)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all channels are there at every width."""
+        return self.births[-1] == 0
 
     def birth(self, channel: int) -> Fraction:
         return Fraction(self.births[channel], self.denominator)

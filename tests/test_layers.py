@@ -21,7 +21,7 @@ from awn_jax import (
     mean_pool,
     widths,
 )
-from awn_jax.layers import dropout
+from awn_jax.layers import ChannelShuffle, dropout
 
 WIDTHS = (0.1, 0.25, 0.5, 0.8, 1.0)
 
@@ -42,6 +42,7 @@ LAYERS = {
 SEPARATE = {
     "depthwise conv": lambda rngs: (DepthwiseConv(24, 3, strides=2, use_bias=True, rngs=rngs), (4, 7, 6)),
     "conv in groups": lambda rngs: (GroupedConv(24, 36, 3, groups=3, use_bias=True, rngs=rngs), (4, 7, 6)),
+    "shuffle": lambda rngs: (ChannelShuffle(24, 3), (2, 2, 2)),
 }
 
 
@@ -107,6 +108,21 @@ def test_groups_do_not_read_each_other():
     np.testing.assert_allclose(jacobian, dense.T, rtol=1e-5)
     with pytest.raises(ValueError, match="inputs must be born 3 at a time, one for each of groups=3"):
         GroupedConv(Axis.of(12), 12, 1, groups=3, rngs=nnx.Rngs(0))
+
+
+def test_a_shuffle_hands_every_group_its_share_of_every_other_at_every_width():
+    groups, shuffle = 3, ChannelShuffle(30, 3)
+    for width in WIDTHS:
+        order = shuffle.order(width)
+        share = len(order) / groups**2
+        pairs = np.zeros((groups, groups))
+        np.add.at(pairs, (order % groups, np.arange(len(order)) % groups), 1)
+        assert np.all(np.abs(pairs - share) < 1)
+    x = inputs(shuffle.axis, shape=(2, 2))
+    to_x = jax.grad(lambda x: jnp.sum(shuffle(x) @ jnp.arange(30.0)))(x)
+    np.testing.assert_array_equal(to_x[..., shuffle.order(1)], jnp.broadcast_to(jnp.arange(30.0), x.shape))
+    with pytest.raises(ValueError, match="axis must be born 3 at a time"):
+        ChannelShuffle(Axis.of(30), 3)
 
 
 def test_a_concatenation_sorts_channels_by_birth():

@@ -10,6 +10,7 @@ from flax import nnx
 
 from awn_jax import LeNet3C1L, build, check_prefix, data, families, widths
 from awn_jax import config as configs
+from awn_jax.config import ConfigError
 from awn_jax.layers import CalibratedBatchNorm, SwitchableBatchNorm
 from awn_jax.tasks import Classification
 from awn_jax.training import calibration, nested, plan, sequential, split
@@ -87,6 +88,18 @@ def test_an_untrained_width_uses_the_next_larger_batch_norm_sliced():
         np.testing.assert_allclose(layer(x[..., :active], width), expected, rtol=1e-5, atol=1e-5)
     with pytest.raises(ValueError, match=r"at must hold width 1, or it has no batch norm, got \(0.25, 0.5\)"):
         SwitchableBatchNorm(axis, (0.25, 0.5))
+
+
+def test_trained_widths_with_the_same_channels_in_a_layer_have_batch_norms_of_their_own():
+    # MobileNetV2 has 8 channels at .35 and at .5 in its second stage, and other numbers elsewhere.
+    at, until = (0.35, 0.5, 1), (0.375, 0.5625, 1)
+    axis = widths.Axis.counted([8] * 5 + [16] * 5)
+    for layer, numbers in ((SwitchableBatchNorm(axis, at), (0, 1, 1)), (SwitchableBatchNorm(axis, at, until), (0, 0, 1))):
+        assert [layer.position(width) for width in (0.35, 0.36, 0.5)] == list(numbers)
+    with pytest.raises(ValueError, match="until must hold an ascending width for each of"):
+        SwitchableBatchNorm(axis, at, (0.5, 0.5, 1))
+    with pytest.raises(ConfigError, match="widths.fixed must be different sub-networks of lenet_3c1l"):
+        network("s_net", **{"widths.fixed": (0.5, 0.51, 1.0)})
 
 
 def test_each_pass_of_s_net_moves_its_own_statistics_only(digits):

@@ -112,6 +112,26 @@ def test_the_last_width_of_a_sub_network_gives_the_same_one():
         assert last == 1 or [a.active(last + Fraction(1, 999)) for a in axes] != [a.active(last) for a in axes]
 
 
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=30))
+def test_an_axis_has_the_channels_that_are_counted(counts):
+    axis, moments = Axis.counted(counts), len(counts)
+    for k in range(1, moments + 1):
+        assert axis.active(Fraction(k, moments)) == max(counts[:k])
+        assert axis.active(Fraction(2 * k - 1, 2 * moments)) == max(counts[:k])
+
+
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 5), st.sampled_from([None, 4, 7]))
+def test_a_concatenation_has_the_channels_of_the_axis_that_it_is_to_be(part, rest, group, grid):
+    whole, part = Axis.of(part + rest, group, grid=grid), Axis.of(part, group, grid=grid)
+    lacking = whole.without(part)
+    joined, _ = widths.merged([lacking, part])
+    at = widths.distinct_widths([whole, part], 1e-4)
+    lacks = (whole.active_at(at) - part.active_at(at))[::-1]
+    expected = np.maximum(np.minimum.accumulate(lacks)[::-1], 1) + part.active_at(at)
+    np.testing.assert_array_equal(joined.active_at(at), expected)
+    assert joined.channels == whole.channels
+
+
 def test_whole_axis_is_read_by_every_output():
     image = Axis.whole(3)
     assert image.active(0.01) == 3
@@ -148,6 +168,8 @@ def test_a_width_outside_its_range_is_refused(width):
         (lambda: Axis.of(8, 0), "group must be at least 1, got 0"),
         (lambda: Axis.of(8, grid=0), "grid must be at least 1, or None, got 0"),
         (lambda: Axis.of(8, core=1.5), r"core must be in \(0, 1\], got 1.5"),
+        (lambda: Axis.counted([3, 0]), r"counts must be at least 1 and not none, got \(3, 0\)"),
+        (lambda: Axis.of(8).without(Axis.of(8)), "other must leave at least 1 of 8 channels, got 8"),
         (lambda: Axis((0, 3, 1), 4), "births must not decrease"),
         (lambda: Axis((1, 2), 4), "first channel must be born at 0"),
         (lambda: Axis((0, 4), 4), "births must be below denominator=4"),

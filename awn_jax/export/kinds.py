@@ -59,8 +59,8 @@ KINDS = {
     # Other axes between batch and channels.
     "reshape": Kind(settings={"pixels": several(whole(1, LARGEST), 0, 4)}),
     "add": Kind(fewest=2, most=MOST_INPUTS),
-    # Of channels, then `[..., order]`.
-    "concat": Kind(settings={"order": permutation}, fewest=2, most=MOST_INPUTS),
+    # Of channels, then `[..., order]`; of one input, its channels in another order.
+    "concat": Kind(settings={"order": permutation}, most=MOST_INPUTS),
     "identity": Kind(),
 }
 

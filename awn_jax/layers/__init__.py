@@ -11,12 +11,14 @@ from awn_jax.layers.norm import BatchNorm, Norm
 from awn_jax.layers.op import Layer, Op
 from awn_jax.layers.pointwise import activation, add, relu, relu6, silu
 from awn_jax.layers.pooling import global_mean, max_pool, mean_pool
+from awn_jax.layers.shuffle import ChannelShuffle
 from awn_jax.layers.slimmable import CalibratedBatchNorm, SwitchableBatchNorm
 
 __all__ = [
     "AnyWidthHead",
     "BatchNorm",
     "CalibratedBatchNorm",
+    "ChannelShuffle",
     "Concatenate",
     "Conv",
     "Dense",

@@ -55,7 +55,7 @@ class GroupedConv(Layer):
             raise ValueError(f"groups must be at least 1, got {groups}")
         self.inputs, self.outputs = (widths.Axis.of(axis, group=groups) for axis in (inputs, outputs))
         self.groups = groups
-        reads, writes = _share(self.inputs, groups, "inputs"), _share(self.outputs, groups, "outputs")
+        reads, writes = share(self.inputs, groups, "inputs"), share(self.outputs, groups, "outputs")
         self.convs = nnx.List([conv(reads, writes, kernel_size, **options) for _ in range(groups)])
 
     @property
@@ -95,7 +95,7 @@ class GroupedConv(Layer):
         return Ordinary("conv", {"kernel": kernel, "bias": bias}, parts[0].settings)
 
 
-def _share(axis: widths.Axis, groups: int, name: str) -> widths.Axis:
+def share(axis: widths.Axis, groups: int, name: str) -> widths.Axis:
     """The channels of one group, alike for all.
 
     Raises:

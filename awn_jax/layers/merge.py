@@ -3,8 +3,10 @@
 Dimensions: B batch, C channels; between them pixels, if there are any.
 """
 
+import functools
 from collections.abc import Sequence
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
@@ -61,12 +63,12 @@ class Concatenate(Layer):
     def apply(self, *inputs: Float[Array, "B ... _"], width: widths.AnyWidth = 1) -> Float[Array, "B ... K"]:
         for axis, x in zip(self.inputs, inputs, strict=True):
             check_channels(self, x, axis.active(width), width)
-        return jnp.concatenate(inputs, -1)[..., self.order(width)]
+        return permuted(jnp.concatenate(inputs, -1), self.order(width))
 
     def added(
         self, *inputs: Float[Array, "B ... _"], width: widths.Width, after: widths.Width
     ) -> Float[Array, "B ... K"]:
-        return jnp.concatenate(inputs, -1)[..., self.order(width, after)]
+        return permuted(jnp.concatenate(inputs, -1), self.order(width, after))
 
     def order(self, width: widths.AnyWidth, after: widths.Width | None = None) -> Int[np.ndarray, " K"]:
         """Where each channel of the result stands in the plain concatenation at a width; of the channels born `after` a
@@ -82,3 +84,23 @@ class Concatenate(Layer):
 
     def ordinary(self, width: widths.Width, *shapes: tuple[int, ...]) -> Ordinary:
         return Ordinary("concat", settings={"order": self.order(width).tolist()})
+
+
+def permuted(x: Float[Array, "B ... C"], order: Int[np.ndarray, " C"]) -> Float[Array, "B ... C"]:
+    """The channels of `x` in another order, which is static; its gradient is a permutation too."""
+    return _permuted(x, tuple(order.tolist()))
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
+def _permuted(x: Array, order: tuple[int, ...]) -> Array:
+    if order == tuple(range(len(order))):
+        return x
+    return jnp.take(x, np.asarray(order), -1, unique_indices=True, mode="clip")
+
+
+def _permuted_back(order: tuple[int, ...], _: None, dy: Array) -> tuple[Array]:
+    # Otherwise the gradient of `take`, which adds up, would be slow, and on some platforms not the same twice.
+    return (_permuted(dy, tuple(np.argsort(order).tolist())),)
+
+
+_permuted.defvjp(lambda x, order: (_permuted(x, order), None), _permuted_back)

@@ -26,14 +26,16 @@ class SwitchableBatchNorm(Norm):
     Args:
         axis: channels, or their number.
         at: trained widths; the widest must be 1.
+        until: for each of `at`, ascending, the largest width that gives the same sub-network, see `widths.last_of`; of this
+            axis alone if None, as far as the next of `at` is not reached.
         momentum, epsilon, dtype: of each, see `BatchNorm`.
 
     Attributes:
-        at: the trained widths, ascending.
-        norms: a batch norm for each.
+        norms: a batch norm for each trained width, ascending.
+        until: the largest width that each serves.
 
     Raises:
-        ValueError: if there is no batch norm for width 1.
+        ValueError: if there is no batch norm for width 1, or `until` is not one ascending width for each.
 
     Source: Slimmable Neural Networks (Yu et al., 2019); the rule in between is that of Any-Width Networks (Vu et al., 2020).
     """
@@ -44,16 +46,24 @@ class SwitchableBatchNorm(Norm):
         self,
         axis: int | widths.Axis,
         at: Sequence[widths.Width],
+        until: Sequence[widths.Width] | None = None,
         *,
         momentum: float = 0.1,
         epsilon: float = 1e-5,
         dtype: jnp.dtype | type = jnp.float32,
     ):
         self.axis, self.epsilon = widths.Axis.of(axis), epsilon
-        self.at = tuple(sorted(widths.exact_width(width) for width in at))
-        if not self.at or self.at[-1] != 1:
+        trained = sorted(widths.exact_width(width) for width in at)
+        if not trained or trained[-1] != 1:
             raise ValueError(f"at must hold width 1, or it has no batch norm, got {tuple(at)}")
-        private = [self.axis.prefix(width) for width in self.at]
+        if until is None:
+            # Two trained widths may have the same channels here, and others elsewhere in the network.
+            last = widths.last_of([self.axis], trained)
+            until = [u if u < b else a for a, u, b in zip(trained, last, [*trained[1:], Fraction(2)], strict=True)]
+        self.until = tuple(widths.exact_width(width) for width in until)
+        if len(self.until) != len(trained) or list(self.until) != sorted(set(self.until)):
+            raise ValueError(f"until must hold an ascending width for each of {tuple(at)}, got {tuple(until)}")
+        private = [self.axis.prefix(width) for width in trained]
         self.norms = nnx.List([BatchNorm(a, momentum=momentum, epsilon=epsilon, dtype=dtype) for a in private])
 
     def apply(self, x: Float[Array, "B ... C"], *, width: widths.AnyWidth = 1) -> Float[Array, "B ... C"]:
@@ -61,14 +71,14 @@ class SwitchableBatchNorm(Norm):
         return self.norms[self.position(width)].apply(x, width=width)
 
     def position(self, width: widths.AnyWidth) -> int:
-        """Which of `norms` serves a width: that of the next larger trained one, or of one with the same channels.
+        """Which of `norms` serves a width: that of the next larger trained one, or of one with the same sub-network.
 
         Raises:
             TypeError: if the width is data: which private norm serves it must be known when the program is made.
         """
         if isinstance(width, widths.Drawn):
             raise TypeError("SwitchableBatchNorm runs at widths that are known beforehand, not at random ones")
-        return bisect.bisect_left([norm.axis.channels for norm in self.norms], self.axis.active(width))
+        return bisect.bisect_left(self.until, widths.exact_width(width))
 
     def at_inference(
         self, width: widths.AnyWidth, after: widths.Width | None = None

@@ -5,10 +5,21 @@ from typing import Any
 from awn_jax import registry
 from awn_jax.models.base import AnyWidthClassifier, AnyWidthNetwork
 from awn_jax.models.lenet import LeNet3C1L
-from awn_jax.models.options import Options, Parts
+from awn_jax.models.mobilenet_v1 import MobileNetV1
+from awn_jax.models.mobilenet_v2 import MobileNetV2
+from awn_jax.models.options import Options, StagedOptions
+from awn_jax.models.parts import Parts
+from awn_jax.models.resnet import ResNet
+from awn_jax.models.shufflenet import ShuffleNetV1
 from awn_jax.network import axes, distinct_widths
 
-MODELS: dict[str, type[AnyWidthNetwork] | str] = {"lenet_3c1l": LeNet3C1L}
+MODELS: dict[str, type[AnyWidthNetwork] | str] = {
+    "lenet_3c1l": LeNet3C1L,
+    "mobilenet_v1": MobileNetV1,
+    "mobilenet_v2": MobileNetV2,
+    "resnet": ResNet,
+    "shufflenet_v1": ShuffleNetV1,
+}
 # What a benchmark takes where none is named: a network, and images that it is made for.
 DEFAULT, DEFAULT_IMAGE_SIZE = "lenet_3c1l", (28, 28, 1)
 
@@ -35,8 +46,13 @@ __all__ = [
     "AnyWidthClassifier",
     "AnyWidthNetwork",
     "LeNet3C1L",
+    "MobileNetV1",
+    "MobileNetV2",
     "Options",
     "Parts",
+    "ResNet",
+    "ShuffleNetV1",
+    "StagedOptions",
     "axes",
     "distinct_widths",
     "find",

@@ -10,7 +10,8 @@ from jaxtyping import Array, Float
 from awn_jax import families, widths
 from awn_jax.layers import max_pool, relu
 from awn_jax.models.base import AnyWidthClassifier
-from awn_jax.models.options import Options, Parts, changed
+from awn_jax.models.options import Options, changed
+from awn_jax.models.parts import Parts
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,17 +1,10 @@
-"""What every model can be told, and the parts that it is made of."""
+"""What every model can be told."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
 import jax.numpy as jnp
-from awn_kernels import Implementation
-from flax import nnx
-
-from awn_jax import families, widths
-from awn_jax.layers import Conv, Dense, DepthwiseConv, Norm
-from awn_jax.layers.head import AnyWidthHead
-
 
 T = TypeVar("T", bound="Options")
 
@@ -64,58 +57,27 @@ def changed(options: T, named: Mapping[str, Any]) -> T:
     return dataclasses.replace(options, **values)
 
 
-class Parts:
-    """Makes the layers of a model as its options and its family say.
+@dataclasses.dataclass(frozen=True)
+class StagedOptions(Options):
+    """Those of every model; and, of models that are made of stages of blocks,
 
-    Args:
-        options: of the model.
-        family: None for the one that the options name.
-        implementation: of the convolutions, see `awn_kernels.triangular_conv`; None for the fastest.
-        rngs: source of the initial weights.
+    Attributes:
+        blocks: how many each stage has, 0 to leave one out; empty for the published numbers.
     """
 
-    def __init__(
-        self,
-        options: Options,
-        *,
-        family: families.Family | None = None,
-        implementation: Implementation | None = None,
-        rngs: nnx.Rngs,
-    ):
-        self.options, self.rngs = options, rngs
-        self.family = families.make(options.family) if family is None else family
-        self.dtype = jnp.dtype(options.dtype)
-        self._implementation = implementation
+    blocks: tuple[int, ...] = ()
 
-    def channels(self, published: int) -> int:
-        """The number of channels in place of a published one."""
-        return max(1, round(published * (self.options.multiplier or self.family.multiplier)))
+    def __post_init__(self):
+        super().__post_init__()
+        if any(count < 0 for count in self.blocks):
+            raise ValueError(f"blocks must be 0 or more in each stage, got {self.blocks}")
 
-    def axis(self, channels: int) -> widths.Axis:
-        """An axis of so many channels, born as the options say."""
-        options = self.options
-        return widths.Axis.of(channels, options.group, options.core, options.grid or None)
+    def counts(self, published: Sequence[int]) -> tuple[int, ...]:
+        """The blocks of each stage, given the published ones.
 
-    def conv(
-        self, inputs: widths.Axis, outputs: widths.Axis, kernel_size: int | tuple[int, int], **options: Any
-    ) -> Conv:
-        """A convolution, see `layers.Conv`."""
-        common: dict[str, Any] = {"fan_in": self.options.fan_in, "implementation": self._implementation}
-        return self.family.conv(inputs, outputs, kernel_size, **common, **options, dtype=self.dtype, rngs=self.rngs)
-
-    def depthwise(self, axis: widths.Axis, kernel_size: int | tuple[int, int], **options: Any) -> DepthwiseConv:
-        """A convolution of every channel by itself, see `layers.DepthwiseConv`."""
-        return DepthwiseConv(axis, kernel_size, **options, dtype=self.dtype, rngs=self.rngs)
-
-    def dense(self, inputs: widths.Axis, outputs: widths.Axis, **options: Any) -> Dense:
-        """A hidden dense layer, see `layers.Dense`."""
-        common: dict[str, Any] = {"fan_in": self.options.fan_in, "implementation": self._implementation}
-        return self.family.dense(inputs, outputs, **common, **options, dtype=self.dtype, rngs=self.rngs)
-
-    def norm(self, axis: widths.Axis) -> Norm:
-        """A norm of the family's kind."""
-        return self.family.norm(axis, dtype=self.dtype)
-
-    def head(self, inputs: widths.Axis, pixels: int, classes: int) -> AnyWidthHead:
-        """The last layer, see `layers.AnyWidthHead`."""
-        return AnyWidthHead(inputs, pixels, classes, dtype=self.dtype, rngs=self.rngs)
+        Raises:
+            ValueError: if there are not as many stages.
+        """
+        if self.blocks and len(self.blocks) != len(published):
+            raise ValueError(f"blocks must be {len(published)} numbers, one for each stage, got {self.blocks}")
+        return self.blocks or tuple(published)

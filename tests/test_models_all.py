@@ -1,0 +1,202 @@
+"""Every network of the library, small, goes through all that the library does with a network.
+
+A new network is tested by a line in SMALL; a new thing that the library does with networks by a function here that takes
+`every_model`.
+"""
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from awn_jax import check_prefix, costs, data, export, families, models
+from awn_jax.layers import SwitchableBatchNorm
+from awn_jax.network import axes, read
+from awn_jax.training import calibration, nested, plan, sequential, split
+from awn_jax.widths import last_of
+
+CLASSES, BATCH = 5, 4
+# Programs that run once: compiling them is what takes time.
+QUICK = {"xla_backend_optimization_level": 0}
+
+
+class Small(NamedTuple):
+    """A network of few and narrow blocks: each kind of block that it has, once.
+
+    Attributes:
+        name: of `models.MODELS`.
+        image_size: height, width and planes.
+        options: of the triangular one.
+        ordinary: further ones of the others, whose channels are rounded to more.
+    """
+
+    name: str
+    image_size: tuple[int, int, int]
+    options: dict[str, Any]
+    ordinary: dict[str, Any]
+
+    def make(self, family: str = "triangular", fill: bool = True, **options: Any) -> Any:
+        """The network with random weights and statistics, drawn at once: initial ones are drawn shape by shape."""
+        own = self.options | (self.ordinary if family != "triangular" else {"grid": 4}) | options
+        kind = models.find(self.name)
+
+        def make(**made: Any) -> Any:
+            return kind(self.image_size, CLASSES, family=families.make(family, **made), rngs=nnx.Rngs(0), **own)
+
+        bare = nnx.eval_shape(make)
+        if family == "s_net":
+            bare = nnx.eval_shape(functools.partial(make, fixed=(0.5, 1), until=last_of(axes(bare), (0.5, 1))))
+        return filled(bare) if fill else bare
+
+    def images(self, dtype: Any = jnp.float32) -> jax.Array:
+        return jnp.asarray(np.random.default_rng(1).normal(size=(BATCH, *self.image_size)), dtype)
+
+
+def filled(model: Any) -> Any:
+    rng = np.random.default_rng(0)
+
+    def values(path: Any, leaf: Any) -> jax.Array:
+        name = [str(getattr(key, "key", "")) for key in path]
+        if "kernel" in name:
+            fan_in = np.prod(leaf.shape[:-1]) if leaf.ndim != 3 else 9
+            drawn = rng.normal(size=leaf.shape) / np.sqrt(fan_in)
+        else:
+            # Biases and means about 0; scales and variances about 1.
+            drawn = rng.uniform(0.5, 1.5, leaf.shape) - ("bias" in name or "mean" in name)
+        return jnp.asarray(drawn, leaf.dtype)
+
+    graphdef, state = nnx.split(model)
+    return nnx.merge(graphdef, jax.tree.map_with_path(values, state))
+
+
+SMALL = {
+    "mobilenet_v1": Small("mobilenet_v1", (32, 32, 3), {"multiplier": 0.2, "blocks": (0, 1, 0, 0, 0)}, {"multiplier": 0.5}),
+    "mobilenet_v2": Small(
+        "mobilenet_v2", (32, 32, 3), {"multiplier": 0.2, "blocks": (0, 2, 0, 0, 0, 0, 0)}, {"multiplier": 1.0}
+    ),
+    "mobilenet_v2_cifar": Small(
+        "mobilenet_v2",
+        (8, 9, 1),
+        {"multiplier": 0.2, "form": "cifar", "blocks": (1, 1, 0, 0, 0, 0, 0)},
+        {"multiplier": 1.0},
+    ),
+    "resnet18": Small(
+        "resnet", (9, 8, 3), {"multiplier": 0.15, "depth": 18, "form": "cifar", "blocks": (1, 1, 0, 0)}, {}
+    ),
+    "resnet50": Small("resnet", (33, 32, 3), {"multiplier": 0.1, "blocks": (2, 0, 0, 0)}, {}),
+    "shufflenet": Small("shufflenet_v1", (32, 35, 3), {"multiplier": 0.1, "blocks": (2, 0, 0)}, {}),
+}
+
+
+@pytest.fixture(scope="module", params=SMALL)
+def every_model(request) -> Small:
+    return SMALL[request.param]
+
+
+@pytest.fixture(scope="module")
+def triangular(every_model) -> Any:
+    """The triangular one in inference mode; tests leave it as it is."""
+    model = every_model.make()
+    model.eval()
+    return model
+
+
+def outputs(model, x, width):
+    return compiled(lambda model, x: model(x, width), model, x)
+
+
+def compiled(function, model, x):
+    graphdef, state = nnx.split(model)
+    return jax.jit(lambda state, x: function(nnx.merge(graphdef, state), x), compiler_options=QUICK)(state, x)
+
+
+def test_triangular_networks_say_and_have_narrow_parts_that_are_prefixes(every_model, triangular):
+    assert read(triangular, every_model.image_size).obstacle == ""
+    for mode in ("train", "eval"):
+        model = nnx.clone(triangular)
+        getattr(model, mode)()
+        report = check_prefix(model, every_model.images(), [0.5])
+        assert report, str(report)
+
+
+def test_one_pass_gives_the_outputs_of_every_width(every_model, triangular):
+    x = every_model.images()
+    together = compiled(lambda model, x: model.outputs_at(x, (0.25, 0.5)), triangular, x)
+    np.testing.assert_allclose(together[1], outputs(triangular, x, 0.5), rtol=1e-4, atol=1e-4)
+    narrow = export.lowered(triangular, every_model.image_size, 0.25).run(x)
+    np.testing.assert_allclose(together[0], narrow, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("family", ["triangular", "s_net"])
+def test_a_width_is_an_ordinary_network_of_its_own(every_model, family):
+    """Built anew from the weights of that width; for an S-Net, at a width that has none of its own batch norms."""
+    model, x = every_model.make(family), every_model.images()
+    model.eval()
+    alone = export.lowered(model, every_model.image_size, 0.4).run(x)
+    np.testing.assert_allclose(outputs(model, x, 0.4), alone, rtol=1e-4, atol=1e-4)
+
+
+def test_costs_are_those_of_the_weights_that_exist(every_model):
+    model, at = every_model.make(), (0.25, 0.5, 1.0)
+    found = costs(model, every_model.image_size, at)
+    for number, width in enumerate(at):
+        params, macs = 0, 0
+        network = read(model, every_model.image_size, width)
+        for node in network.nodes:
+            kind, arrays, _ = node.op.ordinary(width, *map(network.shape, node.inputs))
+            params += sum(np.count_nonzero(array) for name, array in arrays.items() if name != "bias")
+            params += arrays["bias"].size if kind in ("affine", "head") else 0
+            macs += np.count_nonzero(arrays["kernel"]) * int(np.prod(node.shape[:-1])) if "kernel" in arrays else 0
+        assert (found.params[number], found.macs[number]) == (params, macs)
+
+
+def test_one_pass_learns_what_a_pass_for_each_width_does(every_model, float64):
+    model = every_model.make(dtype="float64")
+    graphdef, params, rest = split(model)
+    x, labels = every_model.images(jnp.float64), jnp.arange(BATCH) % CLASSES
+
+    def learn(objective):
+        def step(params, rest, x, labels):
+            return objective(graphdef, params, rest, x, labels, plan.fixed((0.5, 1)), jax.random.key(0))
+
+        return jax.jit(step, compiler_options=QUICK)(params, rest, x, labels)
+
+    one, other = learn(nested), learn(sequential)
+    assert np.isfinite(one.loss)
+    for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize("family", ["s_net", "us_net", "shared_bn", "single"])
+def test_every_family_runs_at_its_widths(every_model, family):
+    model = every_model.make(family, fill=False)
+    assert not read(model, every_model.image_size).keeps_prefix
+    for width in (0.5, 0.7, 1.0) if family != "single" else (1.0,):
+        like = jax.ShapeDtypeStruct((BATCH, *every_model.image_size), jnp.float32)
+        result = nnx.eval_shape(lambda model, x, width=width: model(x, width), model, like)
+        assert result.shape == (BATCH, CLASSES)
+
+
+def test_s_net_serves_a_width_by_the_batch_norms_of_the_next_larger_one(every_model):
+    model = every_model.make("s_net", fill=False)
+    norms = [module for _, module in nnx.iter_modules(model) if isinstance(module, SwitchableBatchNorm)]
+    assert len(norms) >= 3
+    for width, number in ((0.3, 0), (0.5, 0), (0.9, 1), (1.0, 1)):
+        assert {norm.position(width) for norm in norms} == {number}
+
+
+def test_us_net_is_calibrated_in_one_pass_for_each_width(every_model):
+    """Of a single batch, the moments are the statistics: inference gives what training gives."""
+    model, x = every_model.make("us_net"), every_model.images()
+    images = data.ImageSet(np.asarray(x), np.zeros(BATCH, np.int32), CLASSES)
+    preparation = data.Preparation((0.0,) * x.shape[-1], (1.0,) * x.shape[-1])
+    one = jax.sharding.Mesh(np.asarray(jax.devices()[:1]), data.data_mesh().axis_names)
+    calibration.calibrate(model, images, preparation, one, (0.5, 1.0), exact=False, batch_size=BATCH, progress=False)
+    assert calibration.calibrated(model)
+    expected = outputs(model, x, 0.5)
+    model.train()
+    np.testing.assert_allclose(expected, outputs(model, x, 0.5), rtol=1e-3, atol=1e-3)
