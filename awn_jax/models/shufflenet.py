@@ -22,11 +22,11 @@ STAGES = ((480, 4), (960, 8), (1920, 4))
 
 @dataclasses.dataclass(frozen=True)
 class ShuffleNetV1Options(StagedOptions):
-    """Those of every model with stages; `multiplier` is of the widest published network, which has 480, 960 and 1,920 channels."""
+    """Those of every model with stages; `multiplier` is of the widest published network: 480, 960 and 1,920 channels."""
 
 
 class Unit(nnx.Module):
-    """Grouped pointwise – shuffle – depthwise 3×3 – grouped pointwise; added to the input, or, with stride 2, put beside its mean.
+    """Grouped pointwise – shuffle – depthwise 3×3 – grouped pointwise; added to the input, or put beside its mean.
 
     Args:
         make: the parts.
