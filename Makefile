@@ -8,7 +8,6 @@ DEMO := runs/demo
 
 demo: $(VENV)/run.stamp
 	$(BIN)/python train.py --config=configs/lenet_digits.py --workdir=$(DEMO)
-	$(BIN)/python eval_sweep.py --workdir=$(DEMO)
 	@echo
 	@echo "The curve: $(DEMO)/sweep.png. What to run next:"
 	@echo "  $(BIN)/python eval_sweep.py --workdir=$(DEMO) --widths 0.25 0.5 1    # these widths only"

@@ -101,7 +101,7 @@ def test_trained_widths_with_the_same_channels_in_a_layer_have_batch_norms_of_th
         assert [layer.position(width) for width in (0.35, 0.36, 0.5)] == list(numbers)
     with pytest.raises(ValueError, match="until must hold an ascending width for each of"):
         SwitchableBatchNorm(axis, at, (0.5, 0.5, 1))
-    with pytest.raises(ConfigError, match="widths.fixed must be different sub-networks of lenet_3c1l"):
+    with pytest.raises(ConfigError, match=r"widths\.fixed must be different sub-networks of lenet_3c1l"):
         network("s_net", **{"widths.fixed": (0.5, 0.51, 1.0)})
 
 

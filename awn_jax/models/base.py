@@ -13,7 +13,7 @@ from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from awn_jax import widths
-from awn_jax.layers import dropout
+from awn_jax.layers.dropout import dropout
 from awn_jax.layers.head import check_ascending
 from awn_jax.models.options import Options
 from awn_jax.network import PrefixReport, check_prefix, read

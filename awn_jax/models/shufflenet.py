@@ -91,13 +91,19 @@ class ShuffleNetV1(AnyWidthClassifier):
         **named: Any,
     ):
         options = changed(options or ShuffleNetV1Options(), named)
-        common = {"family": family, "implementation": implementation, "rngs": rngs}
-        make = Parts(options, **common, rounding=truncated, together=GROUPS)
+        make = Parts(
+            options,
+            family=family,
+            implementation=implementation,
+            rngs=rngs,
+            rounding=truncated,
+            together=GROUPS,
+        )
         check_image_size("ShuffleNetV1", image_size, 32)
         self.dropout = options.dropout
         axis = make.scaled(STEM)
         self.stem = make.conv_norm(widths.Axis.whole(image_size[-1]), axis, 3, 2)
-        units = []
+        units: list[Unit] = []
         counts = options.counts([count for _, count in STAGES])
         for (channels, _), count in zip(STAGES, counts, strict=True):
             for number in range(count):
