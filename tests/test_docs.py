@@ -51,7 +51,7 @@ def names(digits):
     return {**public, "model": model, "images": images, "jax": jax, "jnp": jnp, "nnx": nnx, "np": np}
 
 
-@pytest.mark.parametrize("test", examples(), ids=lambda test: test.name)
+@pytest.mark.parametrize("test", list(examples()), ids=lambda test: test.name)
 def test_docstring_examples_run(test, names):
     test.globs = {**names, **test.globs, "model": names["model"], "images": names["images"]}
     result = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(test)

@@ -12,17 +12,17 @@ import tqdm
 from flax import nnx
 from jaxtyping import Array, Float
 
-from awn_jax import platform, widths
-from awn_jax.models import AnyWidthClassifier
+from awn_jax import hardware, widths
+from awn_jax.models import AnyWidthNetwork
 
 
-class Programs:
+class CompiledWidths:
     """A network with one compiled program for each width and batch size.
 
     A program holds the weights of its width, already cut out of the network's: a call passes the images alone.
 
     Args:
-        model: any-width classifier; run in inference mode, with the weights that it has now.
+        model: any-width network; run in inference mode, with the weights that it has now.
         at: widths.
         image_size: height, width and planes.
         batch_sizes: numbers of images.
@@ -32,15 +32,14 @@ class Programs:
         ValueError: if a width is outside (0, 1] or a batch size is below 1.
 
     Example:
-        >>> model = LeNet3C1L((28, 28, 1), 10, rngs=nnx.Rngs(0))
-        >>> programs = Programs(model, [0.25, 1.0], (28, 28, 1), [1])
+        >>> programs = CompiledWidths(model, [0.25, 1.0], (28, 28, 1), [1])
         >>> programs(jnp.zeros((1, 28, 28, 1)), 0.25).shape
         (1, 10)
     """
 
     def __init__(
         self,
-        model: AnyWidthClassifier,
+        model: AnyWidthNetwork,
         at: Sequence[widths.Width],
         image_size: tuple[int, int, int],
         batch_sizes: Sequence[int] = (1,),
@@ -62,11 +61,11 @@ class Programs:
                     model.eval()
                     return model(x, width)
 
-                run = jax.jit(run, compiler_options=platform.compiler_options())
+                run = jax.jit(run, compiler_options=hardware.compiler_options())
                 self._programs[float(width), batch] = run.lower(images).compile()
 
-    def __call__(self, x: Float[Array, "B H W P"], width: widths.Width) -> Float[Array, "B classes"]:
-        """The logits at a width.
+    def __call__(self, x: Float[Array, "B H W P"], width: widths.Width) -> Float[Array, "B ..."]:
+        """The outputs at a width.
 
         Raises:
             ValueError: if no program was made for this width and number of images.
