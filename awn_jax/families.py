@@ -54,9 +54,7 @@ NAMES = ("triangular", "s_net", "us_net", "shared_bn", "single")
 NESTED = ("triangular",)
 
 
-def make(
-    name: str, *, fixed: Sequence[widths.Width] = (1,), until: Sequence[widths.Width] | None = None
-) -> Family:
+def make(name: str, *, fixed: Sequence[widths.Width] = (1,), until: Sequence[widths.Width] | None = None) -> Family:
     """A family by name.
 
     Args:

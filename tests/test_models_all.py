@@ -74,7 +74,9 @@ def filled(model: Any) -> Any:
 
 
 SMALL = {
-    "mobilenet_v1": Small("mobilenet_v1", (32, 32, 3), {"multiplier": 0.2, "blocks": (0, 1, 0, 0, 0)}, {"multiplier": 0.5}),
+    "mobilenet_v1": Small(
+        "mobilenet_v1", (32, 32, 3), {"multiplier": 0.2, "blocks": (0, 1, 0, 0, 0)}, {"multiplier": 0.5}
+    ),
     "mobilenet_v2": Small(
         "mobilenet_v2", (32, 32, 3), {"multiplier": 0.2, "blocks": (0, 2, 0, 0, 0, 0, 0)}, {"multiplier": 1.0}
     ),

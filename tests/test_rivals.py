@@ -94,7 +94,10 @@ def test_trained_widths_with_the_same_channels_in_a_layer_have_batch_norms_of_th
     # MobileNetV2 has 8 channels at .35 and at .5 in its second stage, and other numbers elsewhere.
     at, until = (0.35, 0.5, 1), (0.375, 0.5625, 1)
     axis = widths.Axis.counted([8] * 5 + [16] * 5)
-    for layer, numbers in ((SwitchableBatchNorm(axis, at), (0, 1, 1)), (SwitchableBatchNorm(axis, at, until), (0, 0, 1))):
+    for layer, numbers in (
+        (SwitchableBatchNorm(axis, at), (0, 1, 1)),
+        (SwitchableBatchNorm(axis, at, until), (0, 0, 1)),
+    ):
         assert [layer.position(width) for width in (0.35, 0.36, 0.5)] == list(numbers)
     with pytest.raises(ValueError, match="until must hold an ascending width for each of"):
         SwitchableBatchNorm(axis, at, (0.5, 0.5, 1))

@@ -22,11 +22,12 @@ STAGES = ((480, 4), (960, 8), (1920, 4))
 
 @dataclasses.dataclass(frozen=True)
 class ShuffleNetV1Options(StagedOptions):
-    """Those of every model with stages; `multiplier` is of the widest published network, which has 480, 960 and 1,920 channels."""
+    """Those of every model with stages; `multiplier` is of the channels of the widest published network, 480, 960 and 1,920."""
 
 
 class Unit(nnx.Module):
-    """Grouped pointwise – shuffle – depthwise 3×3 – grouped pointwise; added to the input, or, with stride 2, put beside its mean.
+    """Grouped pointwise – shuffle – depthwise 3×3 – grouped pointwise; then added to the input, or, with stride 2, put beside
+    the input's local mean.
 
     Args:
         make: the parts.
@@ -91,13 +92,14 @@ class ShuffleNetV1(AnyWidthClassifier):
         **named: Any,
     ):
         options = changed(options or ShuffleNetV1Options(), named)
-        common = {"family": family, "implementation": implementation, "rngs": rngs}
-        make = Parts(options, **common, rounding=truncated, together=GROUPS)
+        make = Parts(
+            options, family=family, implementation=implementation, rngs=rngs, rounding=truncated, together=GROUPS
+        )
         check_image_size("ShuffleNetV1", image_size, 32)
         self.dropout = options.dropout
         axis = make.scaled(STEM)
         self.stem = make.conv_norm(widths.Axis.whole(image_size[-1]), axis, 3, 2)
-        units = []
+        units: list[Unit] = []
         counts = options.counts([count for _, count in STAGES])
         for (channels, _), count in zip(STAGES, counts, strict=True):
             for number in range(count):
