@@ -120,7 +120,7 @@ def test_page_needs_nothing_else_and_takes_a_title_as_text(page):
 
 
 def test_samples_begin_with_what_changes(answers):
-    labels, logits = answers
+    _, logits = answers
     assert choose(logits.argmax(-1), 4).tolist() == [0, 3, 1, 2]
     assert sorted(choose(logits.argmax(-1), 99).tolist()) == [0, 1, 2, 3, 4]
 

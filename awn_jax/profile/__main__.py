@@ -3,9 +3,9 @@
     python -m awn_jax.profile --workdir=runs/demo
     python -m awn_jax.profile --workdir=runs/demo --budget-ms=0.4      # reads the profile measured before
 
-Writes profile.json, profile.csv and profile.png: parameters, multiply-accumulates, the metric on the test images, peak activation
-memory and latency (median and 95th percentile) of each width, and how long switching the width takes. Of a network with many
-sub-networks, 64 evenly spaced ones are measured, since a program is compiled for each.
+Writes profile.json, profile.csv and profile.png: parameters, multiply-accumulates, the metric on the test images, peak
+activation memory and latency (median and 95th percentile) of each width, and how long switching the width takes. Of a
+network with many sub-networks, 64 evenly spaced ones are measured, since a program is compiled for each.
 """
 
 import argparse

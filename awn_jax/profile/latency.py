@@ -11,8 +11,8 @@ from awn_jax.run import Run, RunError
 def latencies(
     run: Run, model: AnyWidthNetwork, sweep: Sweep, *, seconds: float = 5.0
 ) -> tuple[dict[float, float], str]:
-    """Milliseconds for one image by width, and where: from the run's profile if it is of the newest checkpoint and has all widths,
-    else measured now.
+    """Milliseconds for one image by width, and where: from the run's profile if it is of the newest checkpoint and has all
+    widths, else measured now.
 
     Args:
         run: whose profile is looked for.
