@@ -46,6 +46,7 @@ def examples():
 def names(digits):
     """What examples may use: a network, two images that it takes, and all that the package offers."""
     model = awn_jax.LeNet3C1L((28, 28, 1), 10, channels=4, rngs=nnx.Rngs(0))
+    model.eval()
     images = jnp.asarray(digits.images[:2], jnp.float32) / 255
     public = {name: getattr(awn_jax, name) for name in awn_jax.__all__}
     return {**public, "model": model, "images": images, "jax": jax, "jnp": jnp, "nnx": nnx, "np": np}

@@ -40,7 +40,7 @@ def steps(config: Config, image_size: tuple[int, int, int], classes: int) -> dic
 
 def _step(config: Config, model: nnx.Module, images: data.ImageSet, how: str, plan: plans.WidthPlan) -> Call:
     mesh = data.data_mesh()
-    optimizer, _ = build.optimizer(config, 1000)
+    optimizer, _ = build.optimizer(config, 1000, model)
     feed = build.feed(config, images, mesh)
     preparation = data.Preparation((0.3,) * images.image_size[2], (0.3,) * images.image_size[2])
     train = training.make_train_steps(
