@@ -3,7 +3,7 @@
 Dimensions: N widths, B examples of a batch, K classes.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar
 
 import jax
@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import lax
-from jaxtyping import Array, Bool, Float, Num
+from jaxtyping import Array, Bool, Float, Int, Num
 
 from awn_jax.tasks.task import Metric, Task
 
@@ -82,3 +82,10 @@ class Classification(Task):
     def confidence(self, outputs: Float[np.ndarray, "*N K"]) -> Float[np.ndarray, "*N"]:
         """The largest softmax probability."""
         return 1 / np.exp(outputs - outputs.max(-1, keepdims=True)).sum(-1)
+
+    def answers(self, outputs: Float[np.ndarray, "N images K"], class_names: Sequence[str] = ()) -> np.ndarray:
+        """The likeliest class of each output, by its name, or its number where classes have none."""
+        return self.truths(outputs.argmax(-1), class_names)
+
+    def truths(self, targets: Int[np.ndarray, "*N"], class_names: Sequence[str] = ()) -> np.ndarray:
+        return np.asarray(class_names)[targets] if class_names else targets.astype(str)

@@ -4,7 +4,7 @@ Dimensions: N widths, B examples of a batch.
 """
 
 import abc
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -76,3 +76,11 @@ class Task(abc.ABC):
     @abc.abstractmethod
     def confidence(self, outputs: np.ndarray) -> Float[np.ndarray, "*N"]:
         """How sure each output is, in [0, 1]; from outputs with any leading axes."""
+
+    def answers(self, outputs: np.ndarray, class_names: Sequence[str] = ()) -> np.ndarray:
+        """What outputs [N, images, …] say, as texts [N, images] for a reader; empty unless a subclass has words for it."""
+        return np.full(outputs.shape[:2], "")
+
+    def truths(self, targets: Any, class_names: Sequence[str] = ()) -> np.ndarray:
+        """What the targets of some images say, as texts [images]; empty unless a subclass has words for it."""
+        return np.full(len(targets), "")
