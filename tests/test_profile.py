@@ -126,7 +126,7 @@ def damaged(path, content):
 
 def test_whatever_is_not_a_profile_is_refused(measured, workdir):
     path = workdir / "profile.json"
-    with pytest.raises(ProfileError, match="is not there: run python -m awn_jax.profile"):
+    with pytest.raises(ProfileError, match=r"is not there: run python -m awn_jax\.profile"):
         profile.best_width(workdir, ms=1.0)
     one = dataclasses.replace(measured, rows=measured.rows[:1])
     whole = json.loads(json.dumps(dataclasses.asdict(one)))

@@ -62,7 +62,10 @@ def best_width(
 
     Args:
         workdir: of the run.
-        ms, macs, bytes, batch_size: see `Profile.best_width`.
+        ms: 95th percentile of the latency of a batch, in milliseconds.
+        macs: multiply-accumulates for one example.
+        bytes: parameters, four bytes each, and activations.
+        batch_size: for `ms` and `bytes`; one that was measured, the first if None.
 
     Raises:
         RunError, ProfileError: as for `load` and `Profile.best_width`.
