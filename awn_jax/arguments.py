@@ -13,11 +13,8 @@ def width(text: str) -> float:
     """A width in (0, 1], as a decimal or a fraction such as 1/3."""
     try:
         return float(widths.exact_width(Fraction(text)))
-    except ZeroDivisionError:
-        raise argparse.ArgumentTypeError(f"width must be a number in (0, 1], got {text!r}") from None
-    except ValueError as error:
-        reason = str(error) if "must be" in str(error) else f"width must be a number in (0, 1], got {text!r}"
-        raise argparse.ArgumentTypeError(reason) from None
+    except (ValueError, ZeroDivisionError):
+        raise argparse.ArgumentTypeError(f"width must be a number in (0, 1], got {text}") from None
 
 
 def positive(kind: type[int] | type[float]) -> Callable[[str], int | float]:

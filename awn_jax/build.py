@@ -158,10 +158,20 @@ def steps(config: Config, count: int) -> int:
     return max(1, round(exact))
 
 
-def optimizer(config: Config, steps: int) -> tuple[optax.GradientTransformation, optax.Schedule]:
-    """The optimiser and its learning rate."""
+def optimizer(config: Config, steps: int, model: nnx.Module) -> tuple[optax.GradientTransformation, optax.Schedule]:
+    """The optimiser and its learning rate.
+
+    Args:
+        config: of the run.
+        steps: of the whole run.
+        model: whose parameters it is for.
+    """
     train = config.train
     rate = optim.learning_rate(train.schedule, train.learning_rate, steps, at=train.decay_at, factor=train.decay_factor)
+    # What a config does not ask for, an optimiser of one's own need not know.
+    asked: dict[str, Any] = {"nesterov": True} if train.nesterov else {}
+    if train.decays == "kernels":
+        asked["decays"] = optim.kernels(model)
     with naming("train"):
         make: Any = registry.resolve(train.optimizer, optim.OPTIMIZERS, "optimizer")
-        return make(rate, momentum=train.momentum, weight_decay=train.weight_decay), rate
+        return make(rate, momentum=train.momentum, weight_decay=train.weight_decay, **asked), rate

@@ -40,7 +40,7 @@ def steps_per_dispatch() -> int:
 
 def start() -> None:
     """What a command does before the first program runs: keeps freed memory, keeps compiled programs, quiets libraries."""
-    logging.getLogger("absl").setLevel(logging.WARNING)
+    logging.getLogger("absl").setLevel(logging.ERROR)
     for stream in (sys.stdout, sys.stderr):
         # A terminal or a file that cannot show a letter shows a question mark in its place.
         if isinstance(stream, io.TextIOWrapper):

@@ -97,7 +97,7 @@ def _train(
     )
     model = build.network(config, images.image_size, images.classes, implementation=config.train.implementation)
     steps = build.steps(config, len(images))
-    optimizer, learning_rate = build.optimizer(config, steps)
+    optimizer, learning_rate = build.optimizer(config, steps, model)
     plan = build.width_plan(config, model)
     feed = build.feed(config, images, mesh, on_device=on_device)
     if config.widths.how == "nested":

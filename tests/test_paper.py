@@ -68,7 +68,7 @@ def flags(tmp_path_factory, repository, compiled):
     path = tmp_path_factory.mktemp("digits") / "few.npz"
     np.savez(path, **arrays)
     changes = {"data.name": f"npz:{path}", "model.channels": 5, "train.epochs": 2, "widths.passes": 2}
-    changes |= {"widths.calibration": "running", "train.log_every": 1, "train.snapshots": 4}
+    changes |= {"widths.calibration": "running", "train.log_every": 1, "train.snapshots": 2}
     return ["--configs", str(repository / "configs"), *(f"--config.{name}={value}" for name, value in changes.items())]
 
 
@@ -189,7 +189,7 @@ def test_a_network_of_another_step_than_the_last_is_not_measured(results):
 def test_histories_of_batch_statistics_come_from_snapshots(results, tmp_path):
     folder, _ = results
     found = moments.load(folder / "out/fig2_digits.json")["awn_fixed"]
-    assert found.steps == [4, 9, 14, 19]
+    assert found.steps == [9, 19]
     # Triangular layers: the batch's statistics are the same at every width, and the running ones follow them.
     narrow, wide = (found.series[width] for width in (0.25, 1.0))
     np.testing.assert_allclose(narrow["batch_mean"], wide["batch_mean"], rtol=1e-5)
@@ -206,9 +206,9 @@ def test_histories_of_batch_statistics_come_from_snapshots(results, tmp_path):
 
 
 def test_batch_statistics_differ_between_widths_of_ordinary_layers(digits):
-    x = jnp.asarray(digits.images[:20], jnp.float32) / 255
+    x = jnp.asarray(digits.images[:20, 6:22, 6:22], jnp.float32) / 255
     family = families.make("s_net", fixed=(0.25, 1))
-    model = LeNet3C1L((28, 28, 1), 10, channels=4, family=family, rngs=nnx.Rngs(0))
+    model = LeNet3C1L((16, 16, 1), 10, channels=5, family=family, rngs=nnx.Rngs(0))
     narrow, wide = moments.make_moments(model, (0.25, 1.0))(nnx.state(model), x)
     assert abs(narrow["batch_mean"] - wide["batch_mean"]) > 1e-3
 
@@ -235,11 +235,11 @@ def test_processes_have_shares_of_the_machine_and_none_begins_after_one_has_fail
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", jax.config.values["jax_compilation_cache_dir"])
     trainer = trainer_in(tmp_path, flags)
     trainer.records.mkdir(parents=True)
-    bad = trainer.workdir(trial("awn", 1)) / "checkpoints"
+    bad = trainer.workdir(trial("awn", 1)) / "config.json"
     bad.parent.mkdir(parents=True)
-    bad.write_text("a file")
+    bad.write_text("damaged")
     wanted = [trial("awn", 0), trial("awn", 1), trial("awn", 2)]
-    with pytest.raises(TrialError, match=r"^digits-awn-1 failed, see .*log.txt: error: .*checkpoints must be a folder"):
+    with pytest.raises(TrialError, match=r"^digits-awn-1 failed, see .*log.txt: error: .*config.json is not JSON"):
         complete_all(wanted, trainer.complete, trainer.workdirs, jobs=2)
     assert records.load_all(trainer.records).keys() == {wanted[0]}
     assert not trainer.workdir(wanted[2]).exists()

@@ -97,9 +97,9 @@ def workdir(training, tmp_path):
 
 def test_a_profile_is_read_as_it_was_written_while_it_is_current(measured, workdir, tmp_path):
     current = dataclasses.replace(measured, step=newest_step(workdir))
-    for folder in (workdir, files.folder(tmp_path / "elsewhere", "")):
-        profile.save(current, folder)
-        assert profile.load(workdir, folder) == current
+    for folder in (None, files.folder(tmp_path / "elsewhere", "")):
+        profile.save(current, folder or workdir)
+        assert profile.load_current(open_run(workdir), folder) == current
     assert profile.best_width(workdir, ms=1.0) == 0.25
     profile.save(measured, workdir)
     with pytest.raises(RunError, match=r"profile.json is of step 7, the newest checkpoint of step \d+: make it again"):
@@ -124,10 +124,10 @@ def damaged(path, content):
         yield from ("a", None)
 
 
-def test_whatever_is_not_a_profile_is_refused(measured, workdir):
-    path = workdir / "profile.json"
+def test_whatever_is_not_a_profile_is_refused(measured, tmp_path):
+    path = tmp_path / "profile.json"
     with pytest.raises(ProfileError, match=r"is not there: run python -m awn_jax\.profile"):
-        profile.best_width(workdir, ms=1.0)
+        profile.load(tmp_path)
     one = dataclasses.replace(measured, rows=measured.rows[:1])
     whole = json.loads(json.dumps(dataclasses.asdict(one)))
     texts = [json.dumps(content).encode() for content in damaged((), whole)]
@@ -135,11 +135,11 @@ def test_whatever_is_not_a_profile_is_refused(measured, workdir):
     for text in (*texts, b"{", b"\xff", b"[" * 5000):
         path.write_bytes(text)
         with pytest.raises(ProfileError, match="measure it again"):
-            profile.best_width(workdir, ms=1.0)
+            profile.load(tmp_path)
     path.unlink()
     path.mkdir()
     with pytest.raises(ProfileError, match=r"profile.json cannot be read: .*: measure it again"):
-        profile.best_width(workdir, ms=1.0)
+        profile.load(tmp_path)
 
 
 # ── measuring
@@ -194,7 +194,7 @@ def test_command_measures_saves_and_answers(workdir, tmp_path, capsys):
     assert "switching the width at batch size 4" in capsys.readouterr().out
     # A run in a folder that cannot be written to is profiled as well.
     assert stamps(workdir) == before
-    measured = profile.load(workdir, out)
+    measured = profile.load_current(open_run(workdir), out)
     assert [row.width for row in measured.rows] == [0.25, 1.0]
     narrow, wide = measured.rows
     run = open_run(workdir)

@@ -12,6 +12,7 @@ import sys
 import time
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
@@ -160,7 +161,7 @@ def test_eval_sweep_of_chosen_widths_and_split(repository, tmp_path, run, traini
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--widths", "1.5"], "argument --widths: width must be in (0, 1], got 1.5"),
+        (["--widths", "1.5"], "argument --widths: width must be a number in (0, 1], got 1.5"),
         (["--widths", "0.5", "--alpha-min", "0.3"], "--alpha-min says where all widths begin"),
         (["--calibrated", "0.5"], "--calibrated must hold 1, full width, got [0.5]"),
     ],
@@ -272,7 +273,7 @@ def test_a_run_opens_without_its_images(tmp_path, training):
     run = open_run(workdir)
     model, step = run.restore()
     assert (step, run.finished, run.facts.class_names) == (90, 90, tuple("0123456789"))
-    assert model(np.zeros((2, 28, 28, 1), np.float32), 0.5).shape == (2, 10)
+    assert model(jnp.zeros((2, 28, 28, 1)), 0.5).shape == (2, 10)
     with pytest.raises(data.DataError, match=r"/nowhere\.npz"):
         run.images("test")
 

@@ -4,10 +4,11 @@ Sources: Any-Width Networks (Vu et al., 2020) for AWN, its random sampling and t
 Neural Networks (Yu et al., 2019) for S-Net; Universally Slimmable Networks (Yu & Huang, 2019) for US-Net.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import ml_collections
+import numpy as np
 
 from awn_jax.config.schema import ConfigError
 
@@ -18,13 +19,25 @@ _US_NET = {**_SEQUENTIAL, **_RANDOM, "model.family": "us_net"}
 _SHARED_BN = {**_SEQUENTIAL, **_FIXED, "model.family": "shared_bn"}
 _WIDE = {"widths.minimum": 0.05}
 _ENDS = {"widths.ends": 0.25}
-# No network narrower than ¼ is wanted, so the first quarter of the channels need not be a triangle; 1.375 times the published
-# channels then hold about as many weights as √2 times.
-_CORE = {**_ENDS, "model.core": 0.25, "model.multiplier": 1.375}
+
+
+def _minimum(config: ml_collections.ConfigDict) -> float:
+    return float(config.widths.minimum)
+
+
+def _evenly(count: int) -> Callable[[ml_collections.ConfigDict], tuple[float, ...]]:
+    """So many widths from the narrowest of interest to 1."""
+    return lambda config: tuple(np.linspace(_minimum(config), 1, count).round(6).tolist())
+
+
+# No network narrower than the minimum is wanted, so the first channels, up to there, need not be a triangle; where it is ¼,
+# 1.375 times the published channels then hold about as many weights as √2 times.
+_CORE = {**_ENDS, "model.core": _minimum, "model.multiplier": 1.375}
 _ADAMW = {"train.optimizer": "adamw", "train.learning_rate": 3e-3, "train.schedule": "cosine"}
 _TUNED = {**_ADAMW, "train.weight_decay": 0.3}
 _DROPOUT = {**_TUNED, "model.dropout": 0.2}
 
+# New values by field; those that are functions are of the config that they change.
 METHODS: dict[str, dict[str, Any]] = {
     # Any-width networks: triangular layers, one batch norm.
     "awn": {},
@@ -50,8 +63,8 @@ METHODS: dict[str, dict[str, Any]] = {
     "awn_wide": _WIDE,
     "us_net_wide": {**_US_NET, **_WIDE},
     # Any-width networks of other numbers of trained widths.
-    "awn_2": {**_FIXED, "widths.fixed": (0.25, 1.0)},
-    "awn_8": {**_FIXED, "widths.fixed": tuple(0.25 + 0.75 * i / 7 for i in range(8))},
+    "awn_2": {**_FIXED, "widths.fixed": _evenly(2)},
+    "awn_8": {**_FIXED, "widths.fixed": _evenly(8)},
     # Trained at full width alone.
     "awn_full": {**_FIXED, "widths.fixed": (1.0,)},
     "ordinary_full": {**_SHARED_BN, "widths.fixed": (1.0,)},
@@ -66,19 +79,31 @@ METHODS: dict[str, dict[str, Any]] = {
             "widths.fixed": (1.0,),
             "widths.minimum": 1.0,
         }
-        for percent in (25, 50, 75, 100)
+        for percent in (25, 35, 50, 75, 100)
     },
 }
 
 
-def apply(config: ml_collections.ConfigDict, method: str) -> ml_collections.ConfigDict:
+def apply(
+    config: ml_collections.ConfigDict, method: str, recipes: Mapping[str, Mapping[str, Any]] | None = None
+) -> ml_collections.ConfigDict:
     """Changes a config to that of a method, and returns it.
+
+    Args:
+        config: of a network and its data, with the recipe that all methods share.
+        method: one of `METHODS`.
+        recipes: what else the methods that it names change, for this network alone; also new values by field.
 
     Raises:
         ConfigError: if there is no such method.
+
+    Example:
+        >>> apply(default("lenet_3c1l"), "s_net", {"s_net": {"train.epochs": 30.0}}).train.epochs
+        30.0
     """
-    check(method)
-    return update(config, METHODS[method])
+    for name in (method, *(recipes or {})):
+        check(name)
+    return update(update(config, METHODS[method]), (recipes or {}).get(method, {}))
 
 
 def check(method: str) -> None:
@@ -89,6 +114,7 @@ def check(method: str) -> None:
 
 def update(config: ml_collections.ConfigDict, changes: Mapping[str, Any]) -> ml_collections.ConfigDict:
     """Sets fields by their dotted names, and returns the config."""
+    values = {name: value(config) if callable(value) else value for name, value in changes.items()}
     with config.ignore_type():
-        config.update_from_flattened_dict(dict(changes))
+        config.update_from_flattened_dict(values)
     return config

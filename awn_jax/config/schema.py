@@ -131,7 +131,10 @@ class TrainConfig:
         schedule: `step`, `linear` or `cosine`, see `training.optim.learning_rate`.
         decay_at, decay_factor: of `step`.
         momentum: of SGD, or the first moment's of AdamW.
-        weight_decay: of every parameter; SGD adds it to the gradient, AdamW to the step.
+        nesterov: take the gradient where the momentum leads.
+        weight_decay: SGD adds it to the gradient, AdamW to the step.
+        decays: `all` parameters, or `kernels`: weights of convolutions and dense layers, but no biases, norms and depthwise
+            convolutions.
         log_every: steps between two lines of metrics.
         checkpoint_minutes: time between two checkpoints; one is written at the end in any case.
         snapshots: states to keep on the way, evenly spaced; in the workdir's folder of that name.
@@ -149,7 +152,9 @@ class TrainConfig:
     decay_at: tuple[float, ...] = (0.5, 0.75)
     decay_factor: float = 0.1
     momentum: float = 0.9
+    nesterov: bool = False
     weight_decay: float = 0.0
+    decays: Literal["all", "kernels"] = "all"
     log_every: int = 50
     checkpoint_minutes: float = 2.0
     snapshots: int = 0
@@ -163,6 +168,9 @@ class TrainConfig:
         _require(self.learning_rate > 0, f"train.learning_rate must be above 0, got {self.learning_rate}")
         _require(self.decay_factor > 0, f"train.decay_factor must be above 0, got {self.decay_factor}")
         _require(0 <= self.momentum < 1, f"train.momentum must be in [0, 1), got {self.momentum}")
+        _require(
+            self.momentum > 0 or not self.nesterov, f"train.momentum must be above 0 for nesterov, got {self.momentum}"
+        )
         _require(self.weight_decay >= 0, f"train.weight_decay must be 0 or more, got {self.weight_decay}")
         _require(
             all(0 < a < 1 for a in self.decay_at) and list(self.decay_at) == sorted(set(self.decay_at)),

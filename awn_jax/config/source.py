@@ -78,7 +78,7 @@ def changed(config: ml_collections.ConfigDict, changes: Mapping[str, str]) -> di
         for section in sections:
             place = place.get(section) if isinstance(place, dict) else None
         if not isinstance(place, dict) or isinstance(place.get(last, {}), dict):
-            raise ConfigError(f"--config.{field}: the config has no field {field!r}")
+            raise ConfigError(f"--config.{field}: the config has no field {last!r}")
         place[last] = _value(text, place[last])
     return values
 

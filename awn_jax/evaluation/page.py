@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int, Num
+from jaxtyping import Float, Int, Num, Shaped
 
 from awn_jax import files
 from awn_jax.data import ImageSet
@@ -91,7 +91,7 @@ def write(
     """
     if outputs.shape[:2] != (len(rows), len(images)):
         raise ValueError(f"outputs must be of {len(rows)} widths and {len(images)} images, got shape {outputs.shape}")
-    answers, truths = task.answers(outputs, images.class_names), task.truths(images.labels, images.class_names)
+    answers, truth = task.answers(outputs, images.class_names), task.truth(images.labels, images.class_names)
     confidence, quality = task.confidence(outputs), task.quality(outputs, images.labels)
     measured = latency_ms or {}
     content = {
@@ -110,14 +110,14 @@ def write(
         "samples": [
             {
                 "number": int(i),
-                "truth": str(truths[i]),
+                "truth": truth[i],
                 "image": _picture(images.images[i]),
                 "answers": [
                     [str(answers[n, i]), round(float(confidence[n, i]), 4), round(float(quality[n, i]), 4)]
                     for n in range(len(rows))
                 ],
             }
-            for i in choose(answers, quality, samples)
+            for i in choose(answers, samples)
         ],
     }
     # In a script element, only "<" could end it.
@@ -126,15 +126,14 @@ def write(
     files.write_text(path, string.Template(template).substitute(title=html.escape(title), data=filled))
 
 
-def choose(answers: np.ndarray, quality: Float[np.ndarray, "N images"], count: int) -> Int[np.ndarray, " chosen"]:
+def choose(answers: Shaped[np.ndarray, "N images"], count: int) -> Int[np.ndarray, " chosen"]:
     """The images to show: up to half are those whose answer changes most often with the width, the others come as they are.
 
     Args:
-        answers: texts by width, [N, images].
-        quality: how good each is; where there are no words for an answer, this tells whether it has changed.
+        answers: in words, by width.
         count: how many at most.
     """
-    changes = ((answers[1:] != answers[:-1]) | (quality[1:] != quality[:-1])).sum(0)
+    changes = (answers[1:] != answers[:-1]).sum(0)
     by_changes = np.argsort(-changes, kind="stable")
     changing = by_changes[: min(int((changes > 0).sum()), count // 2)]
     others = np.setdiff1d(np.arange(answers.shape[1]), changing)[: count - len(changing)]

@@ -22,11 +22,12 @@ STAGES = ((480, 4), (960, 8), (1920, 4))
 
 @dataclasses.dataclass(frozen=True)
 class ShuffleNetV1Options(StagedOptions):
-    """Those of every model with stages; `multiplier` is of the widest published network: 480, 960 and 1,920 channels."""
+    """Those of every model with stages; `multiplier` is of the channels of the widest published network, 480, 960 and 1,920."""
 
 
 class Unit(nnx.Module):
-    """Grouped pointwise – shuffle – depthwise 3×3 – grouped pointwise; added to the input, or put beside its mean.
+    """Grouped pointwise – shuffle – depthwise 3×3 – grouped pointwise; then added to the input, or, with stride 2, put beside
+    the input's local mean.
 
     Args:
         make: the parts.
@@ -92,12 +93,7 @@ class ShuffleNetV1(AnyWidthClassifier):
     ):
         options = changed(options or ShuffleNetV1Options(), named)
         make = Parts(
-            options,
-            family=family,
-            implementation=implementation,
-            rngs=rngs,
-            rounding=truncated,
-            together=GROUPS,
+            options, family=family, implementation=implementation, rngs=rngs, rounding=truncated, together=GROUPS
         )
         check_image_size("ShuffleNetV1", image_size, 32)
         self.dropout = options.dropout

@@ -4,7 +4,7 @@ from awn_jax.profile.compiled import CompiledWidths
 from awn_jax.profile.latency import latencies
 from awn_jax.profile.measure import MOST_WIDTHS, measure
 from awn_jax.profile.picture import plot
-from awn_jax.profile.store import best_width, load, save
+from awn_jax.profile.store import best_width, load, load_current, save
 from awn_jax.profile.table import Latency, Profile, ProfiledWidth, ProfileError
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "best_width",
     "latencies",
     "load",
+    "load_current",
     "measure",
     "plot",
     "save",

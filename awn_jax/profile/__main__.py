@@ -58,15 +58,15 @@ def main(argv: list[str] | None = None) -> None:
     hardware.start()
 
     # ── a budget
+    run = runs.open_run(parsed.workdir)
     if parsed.budget:
-        known = profile.load(parsed.workdir, parsed.out)
+        known = profile.load_current(run, parsed.out)
         width = known.best_width(**parsed.budget, batch_size=parsed.batch_size)
         print(f"measured on {known.device}")
         print(f"best width {width:g}")
         return
 
     # ── the network and the images
-    run = runs.open_run(parsed.workdir)
     out = files.folder(parsed.out or run.folder, "--out" if parsed.out else "--workdir")
     images, mesh = run.images("test", parsed.data_dir), data.data_mesh()
     model, step = run.restore(mesh=mesh, data_dir=parsed.data_dir)

@@ -28,7 +28,7 @@ def latencies(
     """
     wanted = spread(sweep.rows, MOST_WIDTHS)
     try:
-        known = store.load(run.folder)
+        known = store.load_current(run)
         rows, batch, device = known.rows, known.batch_sizes[0], known.device
     except (ProfileError, RunError):
         rows, batch, device = (), 1, ""

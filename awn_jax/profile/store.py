@@ -8,7 +8,7 @@ from typing import Any
 
 from awn_jax import files
 from awn_jax.profile.table import Latency, Profile, ProfiledWidth, ProfileError, cells
-from awn_jax.run import open_run
+from awn_jax.run import Run, open_run
 
 NAME = "profile.json"
 
@@ -21,32 +21,37 @@ def save(profile: Profile, folder: pathlib.Path) -> None:
     files.write_text(folder / "profile.csv", text.getvalue())
 
 
-def load(workdir: pathlib.Path | str, folder: pathlib.Path | str | None = None) -> Profile:
-    """Reads the profile of a run.
-
-    Args:
-        workdir: of the run.
-        folder: where the profile is; None for the workdir.
+def load(folder: pathlib.Path) -> Profile:
+    """Reads a profile that `save` wrote.
 
     Raises:
-        RunError: if the workdir holds no run, or the profile is of another checkpoint than its newest one.
         ProfileError: if there is none or it cannot be read.
     """
-    run = open_run(workdir)
-    path = (run.folder if folder is None else pathlib.Path(folder).expanduser()) / NAME
-    elsewhere = "" if folder is None else f" --out={folder}"
+    path = folder / NAME
     try:
-        content = files.read_json(path)
-        profile = _profile(content)
+        return _profile(files.read_json(path))
     except (FileNotFoundError, NotADirectoryError):
-        raise ProfileError(
-            f"{path} is not there: run python -m awn_jax.profile --workdir={run.folder}{elsewhere} first"
-        ) from None
+        raise ProfileError(f"{path} is not there: run python -m awn_jax.profile first, which measures it") from None
     except files.UnreadableError as error:
         raise ProfileError(f"{error}: measure it again") from error
     except (ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
         raise ProfileError(f"{path} is not a profile ({type(error).__name__}: {error}): measure it again") from error
-    run.check_current({"step": profile.step}, str(path.resolve()))
+
+
+def load_current(run: Run, folder: pathlib.Path | str | None = None) -> Profile:
+    """The profile of a run as it is now.
+
+    Args:
+        run: that was measured.
+        folder: where the profile is; None for the workdir.
+
+    Raises:
+        ProfileError: as for `load`.
+        RunError: if the profile is of another checkpoint than the run's newest one.
+    """
+    place = run.folder if folder is None else pathlib.Path(folder).expanduser()
+    profile = load(place)
+    run.check_current({"step": profile.step}, str((place / NAME).resolve()))
     return profile
 
 
@@ -68,9 +73,9 @@ def best_width(
         batch_size: for `ms` and `bytes`; one that was measured, the first if None.
 
     Raises:
-        RunError, ProfileError: as for `load` and `Profile.best_width`.
+        RunError, ProfileError: as for `load_current` and `Profile.best_width`.
     """
-    return load(workdir).best_width(ms=ms, macs=macs, bytes=bytes, batch_size=batch_size)
+    return load_current(open_run(workdir)).best_width(ms=ms, macs=macs, bytes=bytes, batch_size=batch_size)
 
 
 def _profile(raw: dict[str, Any]) -> Profile:

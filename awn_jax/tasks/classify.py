@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import lax
-from jaxtyping import Array, Bool, Float, Int, Num
+from jaxtyping import Array, Bool, Float, Int, Num, Shaped
 
 from awn_jax.tasks.task import Metric, Task
 
@@ -79,13 +79,17 @@ class Classification(Task):
     def quality(self, outputs: Float[np.ndarray, "N images K"], targets: np.ndarray) -> Float[np.ndarray, "N images"]:
         return (outputs.argmax(-1) == targets).astype(np.float64)
 
+    def answers(self, outputs: Float[np.ndarray, "*N K"], class_names: Sequence[str]) -> Shaped[np.ndarray, "*N"]:
+        return _named(class_names, outputs.shape[-1])[outputs.argmax(-1)]
+
+    def truth(self, targets: Int[np.ndarray, " images"], class_names: Sequence[str]) -> list[str]:
+        return _named(class_names, int(targets.max()) + 1)[targets].tolist()
+
     def confidence(self, outputs: Float[np.ndarray, "*N K"]) -> Float[np.ndarray, "*N"]:
         """The largest softmax probability."""
         return 1 / np.exp(outputs - outputs.max(-1, keepdims=True)).sum(-1)
 
-    def answers(self, outputs: Float[np.ndarray, "N images K"], class_names: Sequence[str] = ()) -> np.ndarray:
-        """The likeliest class of each output, by its name, or its number where classes have none."""
-        return self.truths(outputs.argmax(-1), class_names)
 
-    def truths(self, targets: Int[np.ndarray, "*N"], class_names: Sequence[str] = ()) -> np.ndarray:
-        return np.asarray(class_names)[targets] if class_names else targets.astype(str)
+def _named(class_names: Sequence[str], count: int) -> Shaped[np.ndarray, " K"]:
+    """The names of classes; their numbers where there are none."""
+    return np.array(list(class_names) or [str(number) for number in range(count)])

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Shaped
 
 Outputs = Array
 Targets = Any
@@ -74,13 +74,18 @@ class Task(abc.ABC):
         """How good each output is by the first metric: its mean over examples, where it is one."""
 
     @abc.abstractmethod
+    def answers(self, outputs: np.ndarray, class_names: Sequence[str]) -> Shaped[np.ndarray, "*N"]:
+        """Each output in words; from outputs with any leading axes.
+
+        Args:
+            outputs: of the network.
+            class_names: one for each class, or none.
+        """
+
+    @abc.abstractmethod
+    def truth(self, targets: Any, class_names: Sequence[str]) -> list[str]:
+        """Each target in words, as `answers` says it."""
+
+    @abc.abstractmethod
     def confidence(self, outputs: np.ndarray) -> Float[np.ndarray, "*N"]:
         """How sure each output is, in [0, 1]; from outputs with any leading axes."""
-
-    def answers(self, outputs: np.ndarray, class_names: Sequence[str] = ()) -> np.ndarray:
-        """What outputs [N, images, …] say, as texts [N, images] for a reader; empty unless a subclass has words for it."""
-        return np.full(outputs.shape[:2], "")
-
-    def truths(self, targets: Any, class_names: Sequence[str] = ()) -> np.ndarray:
-        """What the targets of some images say, as texts [images]; empty unless a subclass has words for it."""
-        return np.full(len(targets), "")

@@ -21,7 +21,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from awn_jax.errors import UserError
 from awn_jax.training.step import TrainState
 
-logging.getLogger("absl").setLevel(logging.WARNING)
+# Orbax warns of what it was asked for, such as to write nothing.
+logging.getLogger("absl").setLevel(logging.ERROR)
 
 
 class CheckpointError(UserError, RuntimeError):

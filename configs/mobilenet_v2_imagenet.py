@@ -1,0 +1,45 @@
+"""MobileNetV2 on ImageNet, with the recipe of the slimmable network.
+
+Source: Slimmable Neural Networks (Yu et al. 2019): top-1 error 29.5, 31.1, 35.6 and 40.3 % at widths 1, ¾, ½ and .35;
+Universally Slimmable Networks (Yu & Huang 2019) reports 28.5, 30.4, 34.9 and 37.7 %. `us_net` has the recipe of its own
+publication. No any-width result is published. The default trains every width, nested.
+
+Not yet run. Images must have one size, 224 × 224 for the published cost: `--config.data.name=npz:PATH` reads such a set.
+
+    python train.py --config=configs/mobilenet_v2_imagenet.py
+    python train.py --config=configs/mobilenet_v2_imagenet.py:s_net      # another method, see awn_jax/config/methods.py
+"""
+
+from awn_jax import config as configs
+
+EPOCHS = 480.0
+# US-Nets are published with another recipe.
+US_NET = {
+    "train.epochs": 250.0,
+    "train.batch_size": 1024,
+    "train.learning_rate": 0.5,
+    "train.schedule": "linear",
+}
+RECIPES = dict.fromkeys(("us_net", "us_net_distilled"), US_NET)
+
+
+def get_config(method="awn"):
+    config = configs.default("mobilenet_v2")
+    # Of whose moments .35, ½ and ¾ are some.
+    config.model.grid = 40
+    config.widths.minimum = 0.35
+    config.widths.fixed = (0.35, 0.5, 0.75, 1.0)
+    config.data.name = "imagenet2012"
+    config.data.mean = (0.485, 0.456, 0.406)
+    config.data.std = (0.229, 0.224, 0.225)
+    config.data.augment = "crop_flip"
+    config.train.momentum = 0.9
+    config.train.nesterov = True
+    config.train.weight_decay = 1e-4
+    config.train.decays = "kernels"
+    config.train.epochs = EPOCHS
+    config.train.batch_size = 160
+    config.train.learning_rate = 0.045
+    config.train.decay_at = tuple(epoch / EPOCHS for epoch in range(1, int(EPOCHS)))
+    config.train.decay_factor = 0.98
+    return configs.apply(config, method, RECIPES)

@@ -1,0 +1,31 @@
+"""ShuffleNetV1 (g = 3) on ImageNet, with the recipe of the slimmable network.
+
+Source: Slimmable Neural Networks (Yu et al. 2019): top-1 error 28.6, 34.5 and 42.8 % at widths 1, ½ and ¼ (there called 2×,
+1× and .5×). No any-width result is published. The default trains every width, nested.
+
+Not yet run. Images must have one size, 224 × 224 for the published cost: `--config.data.name=npz:PATH` reads such a set.
+
+    python train.py --config=configs/shufflenet_imagenet.py
+    python train.py --config=configs/shufflenet_imagenet.py:s_net      # another method, see awn_jax/config/methods.py
+"""
+
+from awn_jax import config as configs
+
+
+def get_config(method="awn"):
+    config = configs.default("shufflenet_v1")
+    config.model.grid = 32
+    config.widths.fixed = (0.25, 0.5, 1.0)
+    config.data.name = "imagenet2012"
+    config.data.mean = (0.485, 0.456, 0.406)
+    config.data.std = (0.229, 0.224, 0.225)
+    config.data.augment = "crop_flip"
+    config.train.momentum = 0.9
+    config.train.nesterov = True
+    config.train.weight_decay = 1e-4
+    config.train.decays = "kernels"
+    config.train.epochs = 250.0
+    config.train.batch_size = 1024
+    config.train.learning_rate = 0.5
+    config.train.schedule = "linear"
+    return configs.apply(config, method)
