@@ -13,7 +13,7 @@ import pathlib
 from awn_jax import arguments as types
 from awn_jax import build, data, evaluation, files, hardware, profile
 from awn_jax import run as runs
-from awn_jax.evaluation import outputs, page, report
+from awn_jax.evaluation import page, report
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -53,7 +53,10 @@ def sweep_workdir(workdir: pathlib.Path, parsed: argparse.Namespace) -> evaluati
     # ── what to do
     run = runs.open_run(workdir)
     whole = parsed.split == "test" and not (parsed.widths or parsed.calibrated or parsed.alpha_min)
-    out = files.folder(parsed.out or workdir, "--out" if parsed.out else "--workdir") if parsed.out or whole else None
+    recorded = bool(parsed.out) or whole
+    out = pathlib.Path(parsed.out or workdir).expanduser()
+    if recorded or parsed.html:
+        files.folder(out, "--out" if parsed.out else "--workdir")
     if parsed.calibrated and run.config.model.options.family != "us_net":
         raise runs.RunError(f"--calibrated is for a US-Net, {workdir} has family {run.config.model.options.family!r}")
     images, mesh = run.images(parsed.split, parsed.data_dir), data.data_mesh()
@@ -78,22 +81,17 @@ def sweep_workdir(workdir: pathlib.Path, parsed: argparse.Namespace) -> evaluati
         )
     print(f"── {workdir}: step {step}, {len(images):,} images of {run.config.data.name} {parsed.split}")
     print(report.table(result))
-    if out is None:
-        print(
-            "not written, since the run's own sweep is of all widths on the test images: --out=DIR says where it goes"
-        )
-    else:
+    if recorded:
         report.write(result, out, {"workdir": workdir.name, "split": parsed.split, "step": step})
         report.plot({workdir.name: result}, out / "sweep.png")
         print(f"wrote {out}/sweep.json, sweep.csv, sweep.png")
+    else:
+        print(
+            "not written, since the run's own sweep is of all widths on the test images: --out=DIR says where it goes"
+        )
     if parsed.html:
-        widths = [row.width for row in result.rows]
-        found = outputs.outputs_at(model, images, run.preparation, widths, batch_size=parsed.batch_size)
-        latency, device = profile.latencies(run, model, result)
-        about = page.describe(len(images), run.config.data.name, device, widths)
-        place = files.folder(out or workdir, "--out") / "sweep.html"
-        page.write(place, result, images, found, run.task, title=workdir.name, about=about, latency_ms=latency)
-        print(f"wrote {place}")
+        page.write_run(out / "sweep.html", run, model, step, result, images, profile.latencies(run, model, result))
+        print(f"wrote {out}/sweep.html")
     print(report.summary(result), flush=True)
     return result
 

@@ -22,6 +22,11 @@ class NotWritableError(UserError, ValueError):
     """Nothing can be written to a place; the message names it and says why."""
 
 
+def readable(name: str) -> str:
+    """A name of a file, as text that can be written and drawn; a name may hold bytes that are no text."""
+    return name.encode("utf-8", "replace").decode()
+
+
 def write_bytes(path: pathlib.Path, content: bytes) -> None:
     """Writes a file such that a process that is killed meanwhile leaves the one that was there before."""
     part = path.with_name(f".{path.name}.part")

@@ -18,6 +18,7 @@ import itertools
 import math
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
+from typing import TypeVar
 
 import jax.numpy as jnp
 import numpy as np
@@ -43,6 +44,7 @@ class Drawn:
         return f"a drawn one up to {self.bound}"
 
 
+T = TypeVar("T")
 Width = float | int | Fraction
 AnyWidth = Width | Drawn
 
@@ -313,3 +315,19 @@ def last_of(axes: Iterable[Axis], at: Sequence[Width]) -> tuple[Fraction, ...]:
     births = cuts(axes, min(map(exact_width, at)))
     found = (bisect.bisect_left(births, exact_width(width)) for width in at)
     return tuple(births[i] if i < len(births) else Fraction(1) for i in found)
+
+
+def spread(values: Sequence[T], most: int) -> list[T]:
+    """At most so many members of a sequence, evenly spaced in it, the first and the last among them.
+
+    Args:
+        values: in any order, which is kept.
+        most: at least 2.
+
+    Example:
+        >>> spread(range(10, 17), 3)
+        [10, 13, 16]
+    """
+    if len(values) <= most:
+        return list(values)
+    return [values[i] for i in np.linspace(0, len(values) - 1, most).round().astype(int)]

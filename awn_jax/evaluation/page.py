@@ -1,4 +1,7 @@
-"""A page with a slider: what a network knows at every width, and which images change their answer."""
+"""A page with a slider: what a network gives at every width, and which images change their answer.
+
+Dimensions: N widths.
+"""
 
 import base64
 import html
@@ -11,20 +14,59 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int, Num, Shaped
+from jaxtyping import Float, Int, Num, Shaped
 
 from awn_jax import files
 from awn_jax.data import ImageSet
-from awn_jax.evaluation.sweep import Sweep
+from awn_jax.evaluation.outputs import outputs_at
+from awn_jax.evaluation.sweep import Row, Sweep
+from awn_jax.models import AnyWidthNetwork
+from awn_jax.run import Run
 from awn_jax.tasks import Task
+from awn_jax.widths import spread
+
+# Of a network of very many sub-networks, the slider has so many; the examples are chosen from so many images.
+MOST_WIDTHS, MOST_IMAGES = 64, 2000
+
+
+def write_run(
+    path: pathlib.Path,
+    run: Run,
+    model: AnyWidthNetwork,
+    step: int,
+    sweep: Sweep,
+    images: ImageSet,
+    latencies: tuple[Mapping[float, float], str],
+) -> None:
+    """Writes the page of a run.
+
+    Args:
+        path: of the page.
+        run: whose name, task and images it shows.
+        model: the network.
+        step: of its checkpoint.
+        sweep: of the images.
+        images: that were swept.
+        latencies: milliseconds for one image by width, and on what machine, see `profile.latencies`.
+    """
+    rows, shown = spread(sweep.rows, MOST_WIDTHS), images.take(MOST_IMAGES)
+    outputs = outputs_at(model, shown, run.preparation, [row.width for row in rows])
+    times, machine = latencies
+    few = f" Examples are from the first {len(shown):,}." if len(shown) < len(images) else ""
+    about = (
+        f"{len(images):,} images of {run.config.data.name}, step {step}. Every width is part of the same network.{few} "
+        f"Latency: {machine}."
+    )
+    title = f"{files.readable(run.folder.resolve().name)}: one network, {len(sweep.rows):,} widths"
+    write(path, run.task, rows, shown, outputs, title=title, about=about, latency_ms=times)
 
 
 def write(
     path: pathlib.Path,
-    sweep: Sweep,
-    data: ImageSet,
-    outputs: Shaped[np.ndarray, "N images ..."],
     task: Task,
+    rows: Sequence[Row],
+    images: ImageSet,
+    outputs: Float[np.ndarray, "N images ..."],
     *,
     title: str,
     about: str = "",
@@ -35,44 +77,44 @@ def write(
 
     Args:
         path: of the page.
-        sweep: of N widths.
-        data: the images that were swept.
+        task: what the outputs mean.
+        rows: of a sweep, N widths.
+        images: to choose examples from.
         outputs: of every image at the N widths.
-        task: what they mean.
         title: of the page.
         about: one line below it.
         latency_ms: by width; widths that it lacks are shown as not measured.
         samples: how many images to show.
 
     Raises:
-        ValueError: if `outputs` are not of the sweep's widths and images.
+        ValueError: if `outputs` are not of these widths and images.
     """
-    if outputs.shape[:2] != (len(sweep.rows), len(data)):
-        raise ValueError(f"outputs must be of {len(sweep.rows)} widths and {len(data)} images, got {outputs.shape}")
-    answers, confidence = task.answers(outputs, data.class_names), task.confidence(outputs)
-    right, truth = task.quality(outputs, data.labels) >= 0.5, task.truth(data.labels, data.class_names)
-    measured, metric = latency_ms or {}, task.metrics[sweep.metric]
+    if outputs.shape[:2] != (len(rows), len(images)):
+        raise ValueError(f"outputs must be of {len(rows)} widths and {len(images)} images, got shape {outputs.shape}")
+    answers, truth = task.answers(outputs, images.class_names), task.truth(images.labels, images.class_names)
+    confidence, quality = task.confidence(outputs), task.quality(outputs, images.labels)
+    measured = latency_ms or {}
     content = {
         "about": about,
-        "metric": metric._asdict(),
+        "metrics": [{"name": name, **metric._asdict()} for name, metric in task.metrics.items()],
         "rows": [
             {
                 "width": row.width,
                 "params": row.params,
                 "macs": row.macs,
-                "value": row.metrics[sweep.metric],
+                "metrics": row.metrics,
                 "latency_ms": measured.get(row.width),
             }
-            for row in sweep.rows
+            for row in rows
         ],
         "samples": [
             {
                 "number": int(i),
-                "label": truth[i],
-                "image": _picture(data.images[i]),
+                "truth": truth[i],
+                "image": _picture(images.images[i]),
                 "answers": [
-                    [str(a), round(float(c), 4), bool(r)]
-                    for a, c, r in zip(answers[:, i], confidence[:, i], right[:, i], strict=True)
+                    [str(answers[n, i]), round(float(confidence[n, i]), 4), round(float(quality[n, i]), 4)]
+                    for n in range(len(rows))
                 ],
             }
             for i in choose(answers, samples)
@@ -88,7 +130,7 @@ def choose(answers: Shaped[np.ndarray, "N images"], count: int) -> Int[np.ndarra
     """The images to show: up to half are those whose answer changes most often with the width, the others come as they are.
 
     Args:
-        answers: by width.
+        answers: in words, by width.
         count: how many at most.
     """
     changes = (answers[1:] != answers[:-1]).sum(0)
@@ -98,20 +140,8 @@ def choose(answers: Shaped[np.ndarray, "N images"], count: int) -> Int[np.ndarra
     return np.concatenate([changing, others])
 
 
-def describe(count: int, name: str, device: str, widths: Sequence[float]) -> str:
-    """The line below the title.
-
-    Args:
-        count: of the images.
-        name: of the image set.
-        device: that latency was measured on.
-        widths: that were swept.
-    """
-    return f"{count:,} images of {name}, {len(widths)} widths, all of them part of the same network. Latency: {device}."
-
-
 def _picture(image: Num[np.ndarray, "H W P"]) -> str:
-    """A PNG as a data address."""
+    """A PNG as a data address; of images that are neither grey nor coloured, the first plane."""
     import matplotlib.image
 
     if image.dtype != np.uint8:

@@ -78,7 +78,7 @@ def plot(sweeps: Mapping[str, Sweep], path: pathlib.Path) -> None:
     for name, sweep in sweeps.items():
         values = [metric.scale * value for value in sweep.values]
         # A name is not to be read as mathematics.
-        label = f"{name} (AUC {metric.show(sweep.auc)})".replace("$", r"\$")
+        label = f"{files.readable(name)} (AUC {metric.show(sweep.auc)})".replace("$", r"\$")
         by_width.plot([row.width for row in sweep.rows], values, ".-", label=label)
         by_macs.plot([row.macs / 1e6 for row in sweep.rows], values, ".-", label=label)
     by_width.set(xlabel="width α", ylabel=metric.title)

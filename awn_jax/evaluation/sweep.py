@@ -179,10 +179,7 @@ def _scores(score: Scorer, data: ImageSet, mesh: Mesh, batch_size: int, progress
 
 def _all_widths(model: AnyWidthNetwork, data: ImageSet, minimum: float) -> list[float]:
     found = distinct_widths(model, minimum)
-    if len(found) > MOST_WIDTHS and not model.nests(data.image_size):
-        chosen = np.linspace(0, len(found) - 1, MOST_WIDTHS).round().astype(int)
-        return [found[i] for i in chosen]
-    return list(found)
+    return list(found) if model.nests(data.image_size) else width_arithmetic.spread(found, MOST_WIDTHS)
 
 
 def _edges(model: AnyWidthNetwork, at: Sequence[float]) -> list[float]:

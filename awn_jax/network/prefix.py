@@ -91,8 +91,7 @@ def check_prefix(
         ValueError: if a width is outside (0, 1] or there is none below 1.
     """
     if at is None:
-        below = [width for width in distinct_widths(model) if width < 1]
-        at = [below[i] for i in sorted(set(np.linspace(0, len(below) - 1, 5).round().astype(int)))] if below else []
+        at = width_arithmetic.spread([width for width in distinct_widths(model) if width < 1], 5)
     compared = tuple(sorted((float(width_arithmetic.exact_width(width)) for width in at), reverse=True))
     if not compared or compared[0] == 1:
         raise ValueError(f"widths to compare must be below 1 and not none, got {compared}")

@@ -2,21 +2,13 @@
 
 from awn_jax.profile.compiled import CompiledWidths
 from awn_jax.profile.latency import latencies
-from awn_jax.profile.measure import measure
-from awn_jax.profile.table import (
-    Latency,
-    Profile,
-    ProfiledWidth,
-    ProfileError,
-    best_width,
-    load,
-    load_current,
-    plot,
-    save,
-    write_csv,
-)
+from awn_jax.profile.measure import MOST_WIDTHS, measure
+from awn_jax.profile.picture import plot
+from awn_jax.profile.store import best_width, load, load_current, save
+from awn_jax.profile.table import Latency, Profile, ProfiledWidth, ProfileError
 
 __all__ = [
+    "MOST_WIDTHS",
     "CompiledWidths",
     "Latency",
     "Profile",
@@ -29,5 +21,4 @@ __all__ = [
     "measure",
     "plot",
     "save",
-    "write_csv",
 ]

@@ -1,4 +1,4 @@
-"""Programs for the widths in use, compiled beforehand, so that switching the width never compiles.
+"""A network compiled for some widths beforehand, so that switching the width never compiles.
 
 Dimensions: B batch, H height, W width, P planes.
 """
@@ -17,7 +17,7 @@ from awn_jax.models import AnyWidthNetwork
 
 
 class CompiledWidths:
-    """A network with one compiled program for each width and batch size.
+    """A network with one compiled program for each of some widths and batch sizes.
 
     A program holds the weights of its width, already cut out of the network's: a call passes the images alone.
 
@@ -32,9 +32,9 @@ class CompiledWidths:
         ValueError: if a width is outside (0, 1] or a batch size is below 1.
 
     Example:
-        >>> programs = CompiledWidths(model, [0.25, 1.0], (28, 28, 1), [1])
-        >>> programs(jnp.zeros((1, 28, 28, 1)), 0.25).shape
-        (1, 10)
+        >>> compiled = profile.CompiledWidths(model, [0.25, 0.5], (28, 28, 1), batch_sizes=[2])
+        >>> compiled(images, 0.25).shape
+        (2, 10)
     """
 
     def __init__(
@@ -46,18 +46,19 @@ class CompiledWidths:
         *,
         progress: bool = False,
     ):
+        for width in at:
+            widths.exact_width(width)
         for batch in batch_sizes:
             if batch < 1:
                 raise ValueError(f"batch_sizes must be at least 1, got {tuple(batch_sizes)}")
         graphdef, weights = nnx.split(model)
         self._programs: dict[tuple[float, int], Any] = {}
         for width in tqdm.tqdm(at, desc="compiling", leave=False, disable=None if progress else True):
-            widths.exact_width(width)
             for batch in batch_sizes:
                 images = jax.ShapeDtypeStruct((batch, *image_size), jnp.float32)
 
                 def run(x: Array, width: widths.Width = width) -> Array:
-                    model = nnx.merge(graphdef, weights)
+                    model = nnx.merge(graphdef, weights, copy=True)
                     model.eval()
                     return model(x, width)
 
@@ -66,6 +67,10 @@ class CompiledWidths:
 
     def __call__(self, x: Float[Array, "B H W P"], width: widths.Width) -> Float[Array, "B ..."]:
         """The outputs at a width.
+
+        Args:
+            x: float32 images, normalised.
+            width: α.
 
         Raises:
             ValueError: if no program was made for this width and number of images.

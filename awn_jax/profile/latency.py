@@ -1,34 +1,38 @@
-"""How long one image takes at the widths of a sweep."""
+"""The time that one image takes at each width of a sweep."""
 
 from awn_jax import hardware
 from awn_jax.evaluation import Sweep
 from awn_jax.models import AnyWidthNetwork
-from awn_jax.profile.measure import measure
-from awn_jax.profile.table import ProfiledWidth, ProfileError, load_current
+from awn_jax.profile import store
+from awn_jax.profile.measure import MOST_WIDTHS, measure
+from awn_jax.profile.table import ProfileError
 from awn_jax.run import Run, RunError
+from awn_jax.widths import spread
 
 
 def latencies(
     run: Run, model: AnyWidthNetwork, sweep: Sweep, *, seconds: float = 5.0
 ) -> tuple[dict[float, float], str]:
-    """Milliseconds for one image by width, and where: from the run's profile if it is of the newest checkpoint and has all
-    widths, else measured now.
+    """Milliseconds for one image by width: from the run's profile if that is current and has the widths, else measured now.
+
+    Of a sweep of more than `MOST_WIDTHS` widths, so many evenly spaced ones are measured.
 
     Args:
-        run: whose profile is looked for.
-        model: its network.
-        sweep: whose widths are wanted.
-        seconds: to spend on measuring.
+        run: of the network.
+        model: the network.
+        sweep: of the widths.
+        seconds: to spend on timing.
+
+    Returns:
+        The times, and on what machine and at which batch size they were taken.
     """
-    values = {row.width: row.metrics[sweep.metric] for row in sweep.rows}
-    rows: tuple[ProfiledWidth, ...] = ()
-    batch, device = 1, hardware.describe_device()
+    wanted = spread(sweep.rows, MOST_WIDTHS)
     try:
-        measured = load_current(run)
-        if set(values) <= {row.width for row in measured.rows}:
-            rows, batch, device = measured.rows, measured.batch_sizes[0], measured.device
+        known = store.load_current(run)
+        rows, batch, device = known.rows, known.batch_sizes[0], known.device
     except (ProfileError, RunError):
-        pass
-    if not rows:
-        rows, _ = measure(model, run.facts.image_size, values, [1], seconds=seconds)
+        rows, batch, device = (), 1, ""
+    if not {row.width for row in wanted} <= {row.width for row in rows}:
+        rows, _ = measure(model, run.facts.image_size, wanted, [1], seconds=seconds)
+        batch, device = 1, hardware.describe_device()
     return {row.width: row.latency[batch].median_ms / batch for row in rows}, f"{device}, batch size {batch}"

@@ -1,91 +1,108 @@
-"""Measures every width of a network on the machine that it runs on."""
+"""Measures widths of a network on the machine that it runs on."""
 
+import functools
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import tqdm
+from jaxtyping import Float
 
-from awn_jax import widths
+from awn_jax.evaluation import Row
 from awn_jax.models import AnyWidthNetwork
-from awn_jax.network import costs
 from awn_jax.profile.compiled import CompiledWidths
 from awn_jax.profile.table import Latency, ProfiledWidth
+
+# The most widths that are measured where none are named: each is a program for every batch size.
+MOST_WIDTHS = 64
 
 
 def measure(
     model: AnyWidthNetwork,
     image_size: tuple[int, int, int],
-    values: Mapping[float, float],
+    scored: Sequence[Row],
     batch_sizes: Sequence[int] = (1, 64),
     *,
     seconds: float = 20.0,
     progress: bool = True,
 ) -> tuple[tuple[ProfiledWidth, ...], dict[int, float]]:
-    """Parameters, operations, memory and latency of each width.
+    """Memory and latency of some widths, beside what a sweep has found of them.
 
-    The widths take turns, one call each, round after round: a change of the machine's speed meets all alike.
+    The widths take turns, round after round: a change of the machine's speed meets all alike.
 
     Args:
         model: any-width network.
         image_size: height, width and planes.
-        values: the task's metric of the widths to measure.
+        scored: rows of a sweep, of the widths to measure.
         batch_sizes: numbers of images.
-        seconds: to spend on timing.
+        seconds: to spend on timing; every width is timed at least five times.
         progress: show a bar on a terminal.
 
     Returns:
-        The rows, and for each batch size how much longer a call takes after another width's than after its own.
+        The widths, and for each batch size how many milliseconds longer a call takes after another width's than after its own.
 
     Raises:
         ValueError: as for `CompiledWidths`.
     """
-    at = sorted(values, key=widths.exact_width)
-    programs = CompiledWidths(model, at, image_size, batch_sizes, progress=progress)
-    times: dict[int, dict[float, list[float]]] = {}
+    at = [row.width for row in scored]
+    compiled = CompiledWidths(model, at, image_size, batch_sizes, progress=progress)
+    latency: dict[int, list[Latency]] = {}
     switch: dict[int, float] = {}
-    bar = tqdm.tqdm(batch_sizes, desc="profile", leave=False, disable=None if progress else True)
-    for batch in bar:
+    for batch in tqdm.tqdm(batch_sizes, desc="profile", leave=False, disable=None if progress else True):
         images = jax.random.normal(jax.random.key(0), (batch, *image_size), jnp.float32)
-        calls = {width: _call(programs, images, width) for width in at}
-        first, again = _rounds(calls, seconds / len(batch_sizes))
-        times[batch] = again
+        calls = [functools.partial(_call, compiled, images, width) for width in at]
+        first, again = in_turns(calls, seconds / len(batch_sizes))
+        latency[batch] = [_latency(times) for times in again.T]
         # In pairs, so that what else the machine does meets both.
-        pairs = [np.subtract(first[width], again[width]) for width in at]
-        switch[batch] = 1e3 * float(np.median(np.concatenate(pairs)))
+        switch[batch] = 1e3 * float(np.median(first - again))
     rows = []
-    params, macs = costs(model, image_size, at)
-    for width, weights, work in zip(at, params, macs, strict=True):
-        memory = {batch: programs.activation_bytes(width, batch) for batch in batch_sizes}
-        latency = {batch: _latency(times[batch][width]) for batch in batch_sizes}
-        rows.append(ProfiledWidth(float(width), int(weights), int(work), values[width], memory, latency))
+    for index, row in enumerate(scored):
+        memory = {batch: compiled.activation_bytes(row.width, batch) for batch in batch_sizes}
+        times = {batch: latency[batch][index] for batch in batch_sizes}
+        rows.append(ProfiledWidth(row.width, row.params, row.macs, row.metrics, memory, times))
     return tuple(rows), switch
 
 
-def _call(programs: CompiledWidths, images: jax.Array, width: float) -> Callable[[], object]:
-    return lambda: programs(images, width).block_until_ready()
+def in_turns(
+    calls: Sequence[Callable[[], object]],
+    seconds: float,
+    *,
+    least: int = 5,
+    clock: Callable[[], float] = time.perf_counter,
+) -> tuple[Float[np.ndarray, "rounds calls"], Float[np.ndarray, "rounds calls"]]:
+    """Times each call right after another one, and right after itself.
 
+    Args:
+        calls: what to time; each is called once before.
+        seconds: no round begins later than this.
+        least: rounds, even if they take longer.
+        clock: gives seconds.
 
-def _rounds(
-    calls: Mapping[float, Callable[[], object]], seconds: float, least: int = 5
-) -> tuple[dict[float, list[float]], dict[float, list[float]]]:
-    """Times of each call right after another width's, and right after its own."""
-    first: dict[float, list[float]] = {width: [] for width in calls}
-    again: dict[float, list[float]] = {width: [] for width in calls}
-    for call in calls.values():
+    Returns:
+        Seconds after another call, and seconds after itself.
+    """
+    for call in calls:
         call()
-    end = time.perf_counter() + seconds
-    while time.perf_counter() < end or len(first[next(iter(calls))]) < least:
-        for width, call in calls.items():
-            for kept in (first, again):
-                began = time.perf_counter()
-                call()
-                kept[width].append(time.perf_counter() - began)
+    rounds: list[list[tuple[float, float]]] = []
+    end = clock() + seconds
+    while clock() < end or len(rounds) < least:
+        rounds.append([(_seconds(call, clock), _seconds(call, clock)) for call in calls])
+    first, again = np.moveaxis(np.asarray(rounds), -1, 0)
     return first, again
 
 
-def _latency(times: Sequence[float]) -> Latency:
+def _seconds(call: Callable[[], object], clock: Callable[[], float]) -> float:
+    began = clock()
+    call()
+    return clock() - began
+
+
+def _call(compiled: CompiledWidths, images: jax.Array, width: float) -> None:
+    compiled(images, width).block_until_ready()
+
+
+def _latency(times: Sequence[float] | np.ndarray) -> Latency:
     median, high = (1e3 * float(np.percentile(times, q)) for q in (50, 95))
     return Latency(median, high, len(times))
