@@ -8,7 +8,6 @@ DEMO := runs/demo
 
 demo: $(VENV)/run.stamp
 	$(BIN)/python train.py --config=configs/lenet_digits.py --workdir=$(DEMO)
-	$(BIN)/python eval_sweep.py --workdir=$(DEMO)
 	@echo
 	@echo "The curve: $(DEMO)/sweep.png. What to run next:"
 	@echo "  $(BIN)/python eval_sweep.py --workdir=$(DEMO) --widths 0.25 0.5 1    # these widths only"
@@ -18,7 +17,7 @@ demo: $(VENV)/run.stamp
 test: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile
 
-# The GPU kernels in interpret mode: needs Python 3.12 or newer, says so where there is none. Its own environment, .venv-gpu.
+# The GPU kernels in interpret mode, which needs Python 3.12 or newer: in an environment of its own, .venv-gpu.
 test-kernels:
 	tests/kernels/gpu_interpret.sh
 

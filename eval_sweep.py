@@ -13,7 +13,7 @@ import pathlib
 from awn_jax import arguments as types
 from awn_jax import build, data, evaluation, files, hardware, profile
 from awn_jax import run as runs
-from awn_jax.evaluation import page, report
+from awn_jax.evaluation import outputs, page, report
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -87,9 +87,13 @@ def sweep_workdir(workdir: pathlib.Path, parsed: argparse.Namespace) -> evaluati
         report.plot({workdir.name: result}, out / "sweep.png")
         print(f"wrote {out}/sweep.json, sweep.csv, sweep.png")
     if parsed.html:
-        place = out or workdir
-        page.write_run(place / "sweep.html", run, model, step, result, images, profile.latencies(run, model, result))
-        print(f"wrote {place}/sweep.html")
+        widths = [row.width for row in result.rows]
+        found = outputs.outputs_at(model, images, run.preparation, widths, batch_size=parsed.batch_size)
+        latency, device = profile.latencies(run, model, result)
+        about = page.describe(len(images), run.config.data.name, device, widths)
+        place = files.folder(out or workdir, "--out") / "sweep.html"
+        page.write(place, result, images, found, run.task, title=workdir.name, about=about, latency_ms=latency)
+        print(f"wrote {place}")
     print(report.summary(result), flush=True)
     return result
 

@@ -34,7 +34,7 @@ def parse_arguments(argv: list[str]) -> tuple[argparse.Namespace, dict[str, str]
 
 def main(argv: list[str]) -> None:
     parsed, changes = parse_arguments(argv)
-    path, method = config.split(parsed.config)
+    path, method = config.locate(parsed.config)
     name = "_".join(filter(None, (path.stem, method)))
     settings = config.read(parsed.config, changes)
     hardware.start()

@@ -20,10 +20,10 @@ def width(text: str) -> float:
         raise argparse.ArgumentTypeError(reason) from None
 
 
-def positive(kind: type[int] | type[float]) -> Callable[[str], float]:
+def positive(kind: type[int] | type[float]) -> Callable[[str], int | float]:
     """A finite number above 0."""
 
-    def parse(text: str) -> float:
+    def parse(text: str) -> int | float:
         number = kind(text)
         if not 0 < number < math.inf:
             raise argparse.ArgumentTypeError(f"must be above 0 and finite, got {text}")

@@ -47,7 +47,7 @@ def train(
     on_device: bool | None = None,
     on_log: Callable[[int, Mapping[str, float]], None] | None = None,
 ) -> Outcome:
-    """Trains one network, or goes on where a run was cut off: the same arguments end bit for bit where an uninterrupted run ends.
+    """Trains one network, or goes on where a run was cut off, and ends bit for bit where an uninterrupted run ends.
 
     The workdir holds `config.json` and `run.json`, `metrics.jsonl`, checkpoints, and `finished.json` once training has ended.
 

@@ -107,9 +107,9 @@ class Axis:
         `active(α) = max(1, ceil(α · channels − ½))`. A larger group is born all at once, at its middle: groups of 8 or 16
         fit the hardware; groups of channels / 4 make a network of four widths. An Axis is returned as it is.
 
-        With a `grid`, channels are born at `grid` common moments 0, 1/grid, 2/grid, …, the same ones for every axis of a network:
-        each birth is moved down to the moment before it. At the widths 1/grid, 2/grid, …, 1 an axis has as many channels as
-        without a grid, and a network of any depth has at most `grid` sub-networks.
+        With a `grid`, channels are born at `grid` common moments 0, 1/grid, 2/grid, …, the same ones for every axis of a
+        network: each birth is moved down to the moment before it. At the widths 1/grid, 2/grid, …, 1 an axis has as many
+        channels as without a grid, and a network of any depth has at most `grid` sub-networks.
 
         Where no width below some α is ever wanted, the channels active there need not be born one after the other: with that
         `core` they are all born at 0, and read each other. No width has more or fewer channels for it.

@@ -1,6 +1,7 @@
 """Block-triangular convolution: one op, a backend per platform."""
 
-from .api import IMPLEMENTATIONS, Implementation, triangular_conv, triangular_matmul
+from .api import triangular_conv, triangular_matmul
+from .backend import IMPLEMENTATIONS, Implementation
 from .target import target_platform
 
 __all__ = ["IMPLEMENTATIONS", "Implementation", "target_platform", "triangular_conv", "triangular_matmul"]

@@ -1,21 +1,18 @@
 """The public ops: argument checks, choice of implementation, dispatch."""
 
-import functools
-import importlib
 import operator
 from collections.abc import Sequence
-from typing import Literal, cast
+from typing import Literal
 
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from . import heuristics, staircase, vjp
-from .backend import Backend, Padding, Products, Strides
+from . import backend, choice, staircase, vjp
+from .backend import Implementation, Products
+from .geometry import Padding, Strides
 from .target import current_platform
 
-IMPLEMENTATIONS = ("reference", "xla_staircase", "pallas_tpu", "pallas_mosaic_gpu")
-Implementation = Literal["reference", "xla_staircase", "pallas_tpu", "pallas_mosaic_gpu"]
 PaddingLike = Literal["SAME", "VALID"] | Sequence[tuple[int, int]]
 
 
@@ -105,37 +102,15 @@ def triangular_matmul(
     return y.reshape(*x.shape[:-1], w.shape[-1])
 
 
-@functools.cache
-def load_backend(implementation: str) -> Backend:
-    """Returns the backend module of that name; imported on first use, since a GPU's need not import on a TPU.
-
-    Args:
-      implementation: one of `IMPLEMENTATIONS`.
-
-    Returns:
-      The module.
-
-    Raises:
-      ValueError: if there is none of that name.
-      NotImplementedError: if it cannot be imported here.
-    """
-    if implementation not in IMPLEMENTATIONS:
-        raise ValueError(f"implementation must be None or one of {IMPLEMENTATIONS}, got {implementation!r}")
-    try:
-        return cast(Backend, importlib.import_module(f".{implementation}", __package__))
-    except ImportError as error:
-        raise NotImplementedError(f'implementation="{implementation}" cannot be imported here: {error}') from error
-
-
 def _products(
     implementation: str | None, x: Array, w: Array, visible: staircase.Visible, *, strides: Strides, padding: Padding
 ) -> Products:
-    name = implementation or heuristics.implementation(current_platform(), w.shape)
-    module = load_backend(name)
+    name = implementation or choice.implementation(current_platform(), w.shape)
+    module = backend.load(name)
     reason = module.unsupported(x, w, visible, strides=strides, padding=padding)
     if reason is not None:
         raise NotImplementedError(f'implementation="{name}" cannot run: {reason}')
-    return Products(module.forward, module.input_gradient, module.weight_gradient)
+    return Products.of(module)
 
 
 def _check_arrays(x: Array, w: Array, ndim: int) -> None:

@@ -9,10 +9,8 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from . import staircase
-from .backend import Padding, Strides
+from .geometry import DIMENSIONS, Padding, Strides
 from .staircase import Visible
-
-DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 
 
 def dense_conv(

@@ -3,12 +3,17 @@
 import dataclasses
 import math
 from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any
 
 import jax
 from jax import Array
 from jax.typing import DTypeLike
 
-from .api import Implementation, triangular_conv
+from . import staircase
+from .api import triangular_conv
+from .backend import Implementation, Product, Products
+from .geometry import Padding, Strides
 from .staircase import Visible
 
 
@@ -58,22 +63,47 @@ class Shape:
         return tuple(every[: self.out_channels])
 
     @property
+    def x_shape(self) -> tuple[int, int, int, int]:
+        """[B, H, W, C]."""
+        return self.batch, self.size, self.size, self.in_channels
+
+    @property
     def w_shape(self) -> tuple[int, int, int, int]:
         """[kh, kw, C, K]."""
         return self.kernel, self.kernel, self.in_channels, self.out_channels
+
+    @property
+    def y_shape(self) -> tuple[int, int, int, int]:
+        """[B, H', W', K]."""
+        return self.batch, self.out_size, self.out_size, self.out_channels
+
+    @property
+    def strides(self) -> Strides:
+        """Vertical and horizontal."""
+        return self.stride, self.stride
+
+    @property
+    def pads(self) -> Padding:
+        """((top, bottom), (left, right))."""
+        return (self.padding, self.padding), (self.padding, self.padding)
 
     @property
     def out_size(self) -> int:
         """Pixels along an edge of the output."""
         return (self.size + 2 * self.padding - self.kernel) // self.stride + 1
 
-    def macs(self, batch: int, weights_per_tap: int) -> int:
-        """Returns the multiply-accumulates of a forward pass with that many weights per tap."""
-        return batch * self.out_size**2 * self.kernel**2 * weights_per_tap
+    @property
+    def useful_macs(self) -> int:
+        """Multiply-accumulates of one product with the weights that exist."""
+        return self.batch * self.out_size**2 * self.kernel**2 * staircase.useful_macs(self.visible)
 
     def at_width(self, alpha: float) -> "Shape":
-        """Returns the layer at a width: the first active channels, ceil(αC − ½), of both axes."""
-        c, k = (max(1, math.ceil(alpha * n - 0.5)) for n in (self.in_channels, self.out_channels))
+        """Returns the layer at a width: the first active channels, ceil(αC − ½), of both axes.
+
+        A float means the decimal number that it prints as: 0.55 · 1810 is 995.5, which the product of floats exceeds.
+        """
+        exact = Fraction(str(alpha))
+        c, k = (max(1, math.ceil(exact * n - Fraction(1, 2))) for n in (self.in_channels, self.out_channels))
         if self.whole_input:
             c = self.in_channels
         elif self.expansion is not None:
@@ -81,21 +111,37 @@ class Shape:
         full = (self.in_channels, self.out_channels)
         return dataclasses.replace(self, name=f"{self.name}@{alpha:g}", in_channels=c, out_channels=k, full=full)
 
-    def narrower(self) -> "Shape":
-        """Returns the ordinary layer of about as many weights: √2 fewer channels on every triangular axis."""
+    def ordinary(self, multiple: int = 1) -> "Shape":
+        """Returns the ordinary layer of about as many weights: √2 fewer channels on every triangular axis.
+
+        Args:
+          multiple: of channels, where there are 40 or more; dense kernels on a GPU like 8.
+        """
         c, k = (max(1, round(n / math.sqrt(2))) for n in (self.in_channels, self.out_channels))
         c, k = (self.in_channels, self.out_channels) if self.whole_input else (c, k)
-        return dataclasses.replace(self, name=f"{self.name}/√2", in_channels=c, out_channels=k, full=None)
+        c, k = (n if n < 40 else round(n / multiple) * multiple for n in (c, k))
+        name = f"{self.name}/√2"
+        return dataclasses.replace(self, name=name, in_channels=c, out_channels=k, whole_input=True, full=None)
 
     def arguments(self, batch: int | None = None, dtype: DTypeLike = "float32") -> tuple[jax.ShapeDtypeStruct, ...]:
         """Returns the shapes and dtypes of (x, w)."""
-        x_shape = (batch or self.batch, self.size, self.size, self.in_channels)
+        x_shape = (batch or self.batch, *self.x_shape[1:])
         return jax.ShapeDtypeStruct(x_shape, dtype), jax.ShapeDtypeStruct(self.w_shape, dtype)
 
     def conv(self, x: Array, w: Array, implementation: Implementation | None = None) -> Array:
         """Returns the layer's triangular convolution."""
-        pads = ((self.padding, self.padding),) * 2
-        return triangular_conv(x, w, self.visible, strides=self.stride, padding=pads, implementation=implementation)
+        return triangular_conv(
+            x, w, self.visible, strides=self.strides, padding=self.pads, implementation=implementation
+        )
+
+    def product(self, name: Product, products: Products, x: Array, w: Array, dy: Array) -> Array:
+        """Returns one of the layer's three products, computed by the given functions."""
+        static: dict[str, Any] = {"strides": self.strides, "padding": self.pads}
+        if name == "forward":
+            return products.forward(x, w, self.visible, **static)
+        if name == "input_gradient":
+            return products.input_gradient(dy, w, self.visible, x_shape=self.x_shape, **static)
+        return products.weight_gradient(x, dy, self.visible, w_shape=self.w_shape, **static)
 
 
 SHAPES = (

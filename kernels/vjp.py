@@ -5,7 +5,8 @@ import functools
 import jax
 from jax import Array
 
-from .backend import Padding, Products, Strides
+from .backend import Products
+from .geometry import Padding, Strides
 from .staircase import Visible
 
 

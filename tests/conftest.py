@@ -17,11 +17,15 @@ import jaxtyping
 # Before the first import of either package. JAX's own modules are left alone.
 jaxtyping.install_import_hook(["awn_jax", "awn_kernels"], "beartype.beartype")
 
+import hypothesis
 import jax
 import pytest
 
 from awn_jax import data, hardware
 
+# A machine may be busy with other things: an example that takes long says nothing.
+hypothesis.settings.register_profile("tests", deadline=None)
+hypothesis.settings.load_profile("tests")
 hardware.keep_freed_memory()
 # A shape that is stretched, or a type that is widened, without being asked to is a mistake.
 jax.config.update("jax_numpy_rank_promotion", "raise")

@@ -1,6 +1,10 @@
-"""Anytime answers: exact at every width, no channel computed twice, limits kept."""
+"""Anytime answers: exact at every width, no channel computed twice, limits kept, few programs."""
 
-import time
+import concurrent.futures
+import dataclasses
+import json
+import threading
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -8,92 +12,118 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from awn_jax import AnyWidthClassifier, AnyWidthHead, Axis, BatchNorm, LeNet3C1L, TriConv, inspection, max_pool
-from awn_jax.anytime import Predictor, start, widen
-from awn_jax.anytime.predict import confidence_of
+from awn_jax import (
+    AnyWidthClassifier,
+    AnyWidthHead,
+    Axis,
+    Concatenate,
+    LeNet3C1L,
+    Op,
+    TriConv,
+    TriDense,
+    cost,
+    costs,
+    families,
+    files,
+    max_pool,
+    mean_pool,
+    relu,
+    widths,
+)
+from awn_jax import run as runs
+from awn_jax.anytime import Predictor, policy, programs, start, widen
+from awn_jax.anytime import __main__ as command
+from awn_jax.layers.op import run
+from awn_jax.network import UnknownLayerError
+from awn_jax.tasks import Classification, Metric
+from tests.random_networks import KINDS, random_network
 
 LADDER = (0.25, 0.5, 0.75, 1.0)
-SIZE = (18, 16, 1)
+SIZE = (8, 8, 3)
 
 
-class Residual(AnyWidthClassifier):
-    """A user's own network: axes that differ, a stride, groups, a dense core, a bias, a residual sum, a layer in a list."""
+def images_of(size, count=6):
+    return np.random.default_rng(1).normal(size=(count, *size)).astype(np.float32)
 
-    def __init__(self, rngs: nnx.Rngs):
-        axis, grouped = Axis.of(20, core=0.25), Axis.of(24, group=12)
-        self.stem = TriConv(Axis.whole(3), axis, 3, strides=2, rngs=rngs)
-        self.blocks = nnx.List([TriConv(axis, axis, 3, use_bias=True, rngs=rngs), TriConv(axis, grouped, 3, rngs=rngs)])
-        self.norm = BatchNorm(axis)
-        self.last = TriConv(grouped, grouped, 1, rngs=rngs)
-        self.head = AnyWidthHead(grouped, 16, 5, rngs=rngs)
+
+def direct(model, x, at):
+    return jax.jit(lambda x: [model(x, width) for width in at])(x)
+
+
+@pytest.fixture(scope="module")
+def net():
+    """A network, images that it takes, and its outputs at all widths of the ladder."""
+    model, size = random_network(1)
+    x = images_of(size, 40)
+    return model, x, np.stack(direct(model, x, LADDER))
+
+
+def check_ladder(model, x, at):
+    expected = direct(model, x, at)
+    outputs, state = start(model, x, at[0])
+    np.testing.assert_allclose(outputs, expected[0], rtol=1e-5, atol=1e-5)
+    for width, there in zip(at[1:], expected[1:], strict=True):
+        outputs, state = widen(state, width)
+        np.testing.assert_allclose(outputs, there, rtol=1e-5, atol=1e-5)
+    assert state.macs == cost(model, x.shape[1:], at[-1]).macs
+
+
+@pytest.mark.parametrize("seed", range(len(KINDS)), ids=KINDS)
+def test_every_rung_gives_the_outputs_of_a_direct_run(seed):
+    model, size = random_network(seed)
+    check_ladder(model, images_of(size, 2), (0.3, 0.5, 1.0))
+
+
+@dataclasses.dataclass(frozen=True)
+class Larger(Op):
+    """An op from outside of the library: every pixel four times."""
+
+    def apply(self, x, *, width=1):
+        return x.repeat(2, 1).repeat(2, 2)
+
+
+class UNet(AnyWidthClassifier):
+    """Skips are joined by birth, or one after the other; the images themselves are joined too."""
+
+    def __init__(self, *, plain=False, rngs=None):
+        rngs = rngs or nnx.Rngs(0)
+        few, many = Axis.of(5), Axis.of(8, group=2)
+        self.plain, self.join, self.join_images = plain, Concatenate([few, many]), Concatenate([few, Axis.whole(3)])
+        self.down, self.bottom = TriConv(Axis.whole(3), few, 3, rngs=rngs), TriConv(few, many, 3, rngs=rngs)
+        self.up = TriConv(self.join.axis, few, 3, rngs=rngs)
+        self.head = AnyWidthHead(self.join_images.axis, 64, 4, rngs=rngs)
 
     def features(self, x, width=1):
-        x = nnx.relu(self.stem(2 * x, width))
-        x = x + nnx.gelu(self.norm(self.blocks[0](x, width), width))
-        return max_pool(nnx.relu(self.last(self.blocks[1](x, width), width)))
+        down = nnx.relu(self.down(x, width))
+        bottom = run(Larger(), (relu(self.bottom(max_pool(down), width)),), width)
+        join = (lambda values, width: jnp.concatenate(values, -1)) if self.plain else self.join
+        return self.join_images([nnx.relu(self.up(join([down, bottom], width), width)), x], width)
 
 
-def direct(model, x, width):
-    return jax.jit(lambda x: model(x, width))(x)
+def test_skips_joined_by_birth_are_widened_and_others_are_refused_by_name():
+    # A width more than once between the births of some values, and at which some have nothing new.
+    check_ladder(UNet(), images_of(SIZE, 2), (0.2, 0.35, 0.4, 1.0))
+    with pytest.raises(UnknownLayerError, match=r"needs a network of the library's ops alone, got .*concatenate"):
+        start(UNet(plain=True), images_of(SIZE), 0.5)
 
 
-def lived_in(model: nnx.Module) -> nnx.Module:
-    """The model with statistics, scales and biases that are not the initial ones."""
-    keys = iter(jax.random.split(jax.random.key(7), 64))
-    for _, module in nnx.iter_modules(model):
-        if isinstance(module, BatchNorm):
-            for value in (module.scale, module.bias, module.mean, module.var):
-                value[...] = jax.random.uniform(next(keys), value.shape, minval=0.5, maxval=1.5)
-    model.eval()
-    return model
+def test_what_depends_on_a_head_is_computed_anew():
+    class Staged(nnx.Module):
+        """A first answer is looked at again; some of it is not used."""
 
+        def __init__(self, rngs):
+            axis, hidden = Axis.of(8), Axis.of(6)
+            self.conv = TriConv(Axis.whole(3), axis, 3, rngs=rngs)
+            self.coarse, self.fine = AnyWidthHead(axis, 1, 4, rngs=rngs), AnyWidthHead(hidden, 1, 4, rngs=rngs)
+            self.hidden, self.other = TriDense(Axis.whole(4), hidden, rngs=rngs), TriDense(axis, hidden, rngs=rngs)
 
-@pytest.fixture(scope="module")
-def lenet():
-    return lived_in(LeNet3C1L(SIZE, 10, channels=13, rngs=nnx.Rngs(0)))
+        def __call__(self, x, width=1):
+            x = relu(self.conv(x, width)).mean((1, 2))
+            first = jnp.tanh(self.coarse(x, width))
+            relu(first)
+            return first + self.fine(self.hidden(first, width) * self.other(x, width), width)
 
-
-@pytest.fixture(scope="module")
-def images():
-    return jax.random.normal(jax.random.key(1), (6, *SIZE))
-
-
-@pytest.mark.parametrize(
-    ("make", "size"),
-    [
-        (lambda: LeNet3C1L(SIZE, 10, channels=13, rngs=nnx.Rngs(0)), SIZE),
-        (lambda: LeNet3C1L(SIZE, 10, channels=13, implementation="reference", rngs=nnx.Rngs(0)), SIZE),
-        (lambda: Residual(nnx.Rngs(0)), (16, 16, 3)),
-    ],
-    ids=["lenet", "lenet_plain_rows", "own_network"],
-)
-def test_every_rung_gives_the_logits_of_a_direct_run(make, size):
-    model = lived_in(make())
-    x = jax.random.normal(jax.random.key(1), (3, *size))
-    answers = jax.jit(lambda x: [model(x, width) for width in LADDER])(x)
-    logits, state = start(model, x, LADDER[0])
-    np.testing.assert_allclose(logits, answers[0], rtol=1e-5, atol=1e-5)
-    for width, expected in zip(LADDER[1:], answers[1:], strict=True):
-        logits, state = widen(state, width)
-        np.testing.assert_allclose(logits, expected, rtol=1e-5, atol=1e-5)
-    assert state.macs == inspection.cost(model, size, 1).macs
-
-
-def test_old_state_stays_valid_and_a_step_may_skip_widths(lenet, images):
-    _, state = start(lenet, images, 0.25)
-    once, _ = widen(state, 1.0)
-    _, half = widen(state, 0.5)
-    again, _ = widen(half, 1.0)
-    np.testing.assert_allclose(once, again, rtol=1e-5, atol=1e-5)
-    np.testing.assert_array_equal(half.logits, widen(state, 0.5)[0])
-
-
-def test_later_training_does_not_reach_a_state(lenet, images):
-    model = nnx.clone(lenet)
-    before = direct(model, images, 1)
-    _, state = start(model, images, 0.5)
-    model.conv3.kernel[...] = jnp.zeros_like(model.conv3.kernel[...])
-    np.testing.assert_allclose(widen(state, 1)[0], before, rtol=1e-5, atol=1e-5)
+    check_ladder(Staged(nnx.Rngs(0)), images_of(SIZE, 2), (0.25, 0.7, 1.0))
 
 
 def executed_macs(jaxpr) -> int:
@@ -115,50 +145,121 @@ def executed_macs(jaxpr) -> int:
     return total
 
 
-def test_the_programs_of_a_ladder_do_no_more_work_than_one_full_pass(images):
+def test_the_programs_of_a_ladder_do_no_more_work_than_one_full_pass():
     # Dense convolutions, whose multiply-accumulates a program's text shows; a ladder of four saves 3/8 of the rectangle.
-    model = LeNet3C1L(SIZE, 10, channels=13, implementation="reference", rngs=nnx.Rngs(0))
+    size = (18, 16, 1)
+    model = LeNet3C1L(size, 10, channels=13, implementation="reference", rngs=nnx.Rngs(0))
     model.eval()
-    x = images[:1]
+    x = images_of(size, 1)
     full = executed_macs(jax.make_jaxpr(lambda x: model(x, 1))(x).jaxpr)
-    _, state = start(model, x, 0.25)
-    ladder = executed_macs(state.programs.step(0.25, None).trace(state.params, x, (), None).jaxpr)
-    for width in LADDER[1:]:
-        arguments = state.params, x, state.inputs, state.logits
-        ladder += executed_macs(state.programs.step(width, state.width).trace(*arguments).jaxpr)
-        _, state = widen(state, width)
+    structure, weights = programs.split(model)
+    ladder, after, kept = 0, None, {}
+    for width in map(widths.exact_width, LADDER):
+        step = programs.step(structure, width, after, x.shape, x.dtype)
+        ladder += executed_macs(step.trace(weights, x, kept).jaxpr)
+        after, (_, kept) = width, jax.eval_shape(step, weights, x, kept)
     assert 0.55 * full < ladder < 0.75 * full
+    # Nothing comes after full width, so nothing is kept.
+    assert kept == {}
 
 
-def test_a_layer_that_cannot_be_widened_is_named(images):
-    class Shift(nnx.Module):
-        def __init__(self):
-            self.offset = nnx.Param(jnp.ones(8))
+def test_old_state_stays_valid_and_a_step_may_skip_widths(net):
+    model, x, expected = net
+    _, state = start(model, x, 0.25)
+    once, _ = widen(state, 1.0)
+    _, half = widen(state, 0.5)
+    np.testing.assert_allclose(once, expected[-1], rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(widen(half, 1.0)[0], expected[-1], rtol=1e-5, atol=1e-5)
+    np.testing.assert_array_equal(half.outputs, widen(state, 0.5)[0])
 
-        def __call__(self, x, width=1):
-            return x + self.offset[: x.shape[-1]]
 
-    class Shifted(LeNet3C1L):
-        def __init__(self, rngs):
-            super().__init__(SIZE, 10, channels=8, rngs=rngs)
-            self.norm2 = Shift()
+def test_later_training_does_not_reach_a_state(net):
+    model, x, expected = net
+    model = nnx.clone(model)
+    _, state = start(model, x, 0.5)
+    for _, module in nnx.iter_modules(model):
+        if isinstance(module, TriConv | AnyWidthHead):
+            module.kernel[...] = jnp.zeros_like(module.kernel[...])
+    np.testing.assert_allclose(widen(state, 1)[0], expected[-1], rtol=1e-5, atol=1e-5)
 
-    model = Shifted(nnx.Rngs(0))
-    _, state = start(model, images, 0.5)
-    with pytest.raises(TypeError, match=r"norm2 \(Shift\) has weights and no method rows"):
+
+class Plain(AnyWidthClassifier):
+    """A convolution, something in between, a head."""
+
+    def __init__(self, between, pixels=16):
+        axis, rngs = Axis.of(6), nnx.Rngs(0)
+        self.between = between
+        self.conv = TriConv(Axis.whole(3), axis, 3, rngs=rngs)
+        self.head = AnyWidthHead(axis, pixels, 4, rngs=rngs)
+
+    def features(self, x, width=1):
+        return self.between(self.conv(x, width), width)
+
+
+@pytest.mark.parametrize(
+    ("between", "named"),
+    [
+        (lambda x, width: (max_pool if width > 0.5 else mean_pool)(x), r"Pool\(mean=True.* at width=0.5 and pool"),
+        (lambda x, width: max_pool(x) * width, r"mul .*0\.5.* at width=0.5 and mul"),
+        (lambda x, width: relu(max_pool(x)) if width == 1 else max_pool(x), "at width=0.5 and activation"),
+    ],
+    ids=["another op", "another constant", "one op more"],
+)
+def test_a_model_that_takes_another_path_at_another_width_is_refused(between, named):
+    _, state = start(Plain(between), images_of(SIZE), 0.5)
+    with pytest.raises(TypeError, match=f"the same ops on the same values at every width, this one runs .*{named}"):
         widen(state, 1)
 
 
+def test_a_layer_that_runs_at_a_width_of_its_own_is_refused_by_name():
+    class Least(Plain):
+        def __call__(self, x, width=1):
+            return super().__call__(x, max(width, 0.5))
+
+    model = Least(lambda x, width: max_pool(x))
+    check_ladder(model, images_of(SIZE, 2), (0.5, 1.0))
+    with pytest.raises(TypeError, match=r"conv: is called with width=0.5 where the network has width=0.25"):
+        start(model, images_of(SIZE), 0.25)
+
+
+def test_networks_that_are_no_prefixes_of_each_other_are_refused_by_name():
+    family = families.make("s_net", fixed=(0.5, 1))
+    model = nnx.eval_shape(lambda: LeNet3C1L((18, 16, 1), 10, channels=4, family=family, rngs=nnx.Rngs(0)))
+    with pytest.raises(TypeError, match=r"conv1 \(Conv\) gives other values at every width"):
+        start(model, images_of((18, 16, 1)), 0.5)
+
+
 @pytest.mark.parametrize("width", [0.5, 0.25, 1.5])
-def test_widen_refuses_a_width_that_is_not_wider(lenet, images, width):
-    _, state = start(lenet, images, 0.5)
-    with pytest.raises(ValueError, match="width must be"):
+def test_widen_refuses_a_width_that_is_not_wider(net, width):
+    _, state = start(net[0], net[1], 0.5)
+    with pytest.raises(ValueError, match=f"width must be .*got {width}"):
         widen(state, width)
 
 
-def test_a_known_structure_compiles_nothing(lenet, images):
+@pytest.mark.parametrize(
+    ("change", "error", "named"),
+    [
+        (lambda x: x.astype(np.uint8), TypeError, "x must be floating-point numbers, normalised .* got uint8"),
+        (lambda x: x[0], ValueError, r"x must be one or more images, of shape \[B, H, W, P\], got shape"),
+        (lambda x: x[:0], ValueError, "x must be one or more images"),
+        (
+            lambda x: x.repeat(2, -1),
+            ValueError,
+            r"images that the network takes, these are of size \(8, 11, 2\): TriConv",
+        ),
+        (lambda x: x[:, :-3], ValueError, r"these are of size \(5, 11, 1\): AnyWidthHead: x must have .* pixels"),
+    ],
+    ids=["dtype", "one image", "no image", "planes", "pixels"],
+)
+def test_images_that_the_network_does_not_take_are_named(net, change, error, named):
+    for call in (lambda x: start(net[0], x, 0.5), Predictor(net[0]).predict):
+        with pytest.raises(error, match=named):
+            call(change(net[1]))
+
+
+def test_a_known_structure_compiles_nothing(net):
     def ladder():
-        _, state = start(lenet, images, 0.5)
+        _, state = start(net[0], net[1], 0.5)
         return widen(state, 1)[0]
 
     ladder()
@@ -166,45 +267,205 @@ def test_a_known_structure_compiles_nothing(lenet, images):
         ladder()
 
 
-def test_confidence_widens_only_the_images_that_are_not_sure(lenet, images):
-    at = np.asarray(jax.jit(lambda x: lenet.logits_at(x, LADDER))(images))
-    sure = confidence_of(at)
+def test_a_model_may_keep_a_list_and_one_structure_serves_equal_models():
+    def named(*names):
+        model = Plain(max_pool_only)
+        model.names, model.about = list(names), {"classes": [4]}
+        return model
+
+    x = images_of(SIZE, 2)
+    model = named("cat", "dog")
+    check_ladder(model, x, (0.5, 1.0))
+    structure, _ = programs.split(model)
+    assert programs.split(named("cat", "dog"))[0] is structure
+    # Python code may depend on what the list holds: another content is another structure, and the old one stays as it was.
+    model.names.append("cow")
+    assert programs.split(model)[0] is not structure
+    assert structure.model().names == ["cat", "dog"]
+
+
+def max_pool_only(x, width):
+    return max_pool(x)
+
+
+def test_threads_share_models_and_have_their_own():
+    nets = [random_network(seed) for seed in (15, 23)]
+    x = [images_of(size, 3) for _, size in nets]
+    expected = [direct(model, images, (0.5, 1.0)) for (model, _), images in zip(nets, x, strict=True)]
+    together = threading.Barrier(4)
+
+    def climb(i):
+        together.wait()
+        # None of these programs is there yet.
+        outputs, state = start(nets[i][0], x[i], 0.5)
+        return outputs, widen(state, 1.0)[0]
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        for i, found in zip((0, 1, 0, 1), pool.map(climb, (0, 1, 0, 1)), strict=True):
+            for ours, theirs in zip(found, expected[i], strict=True):
+                np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
+
+
+def test_batches_of_any_size_share_few_programs(net):
+    model, x, expected = net
+    # A structure of its own, so that no other test has compiled its programs.
+    model = nnx.clone(model)
+    model.names = "of no other model"
+    predictor, compiled, draw = Predictor(model), [], np.random.default_rng(0)
+    middle = float(np.median(Classification().confidence(expected[0])))
+
+    def count(name, seconds, **_):
+        compiled.extend([name] if name.endswith("backend_compile_duration") else [])
+
+    jax.monitoring.register_event_duration_secs_listener(count)
+    try:
+        arrays = []
+        for confidence in (None, None, None, middle):
+            for size in (40, 1, *draw.integers(2, 40, 8)):
+                found = predictor.predict(x[:size], confidence=confidence)
+                reached = np.searchsorted(LADDER, found.width)
+                np.testing.assert_allclose(found.outputs, expected[reached, np.arange(size)], rtol=1e-4, atol=1e-5)
+            arrays.append(len(jax.live_arrays()))
+    finally:
+        jax.monitoring.unregister_event_duration_listener(count)
+    assert 8 <= len(compiled) <= 12, compiled
+    assert arrays[1] == arrays[2] == arrays[3]
+
+
+def test_confidence_widens_only_the_images_that_are_not_sure(net):
+    model, x, expected = net
+    sure = Classification().confidence(expected)
     # Between the least and the most sure at the first width: some images stop there.
     confidence = float(np.median(sure[0]))
-    expected = np.where((sure >= confidence).any(0), (sure >= confidence).argmax(0), len(LADDER) - 1)
-    assert len(set(expected)) > 1
-    found = Predictor(lenet, LADDER).predict(images, confidence=confidence)
-    np.testing.assert_array_equal(found.width, np.take(LADDER, expected))
-    np.testing.assert_allclose(found.logits, at[expected, np.arange(len(images))], rtol=1e-4, atol=1e-5)
-    spent = [inspection.cost(lenet, SIZE, width).macs for width in LADDER]
-    np.testing.assert_array_equal(found.macs, np.take(spent, expected))
+    rung = np.where((sure >= confidence).any(0), (sure >= confidence).argmax(0), len(LADDER) - 1)
+    assert len(set(rung)) > 1
+    found = Predictor(model, LADDER).predict(x, confidence=confidence)
+    np.testing.assert_array_equal(found.width, np.take(LADDER, rung))
+    np.testing.assert_allclose(found.outputs, expected[rung, np.arange(len(x))], rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(found.macs, costs(model, x.shape[1:], LADDER).macs[rung])
 
 
-def test_a_deadline_always_has_an_answer_and_stops_before_a_step_that_would_end_late(lenet, images, monkeypatch):
-    predictor = Predictor(lenet, LADDER)
-    late = predictor.predict(images, deadline_s=0.0)
-    assert set(late.width) == {0.25}
-    np.testing.assert_allclose(late.logits, direct(lenet, images, 0.25), rtol=1e-5, atol=1e-5)
-    early = predictor.predict(images, deadline_s=60.0)
-    assert set(early.width) == {1.0}
-    np.testing.assert_allclose(early.logits, direct(lenet, images, 1), rtol=1e-5, atol=1e-5)
+class Negative(Classification):
+    """A task of one's own: the lower the first output is, the surer."""
 
-    # A clock on which every look takes a second, and steps that are known to take one second, and the last one ten.
-    for rung, seconds in enumerate([1, 1, 1, 10]):
-        predictor._seconds[images.shape, rung].extend([seconds] * 5)
-    ticks = iter(range(1000))
-    monkeypatch.setattr(time, "perf_counter", lambda: float(next(ticks)))
-    assert set(predictor.predict(images, deadline_s=14.0).width) == {0.75}
+    metrics: ClassVar = {"below": Metric("below zero, %", 100, 1)}
+
+    def confidence(self, outputs):
+        return (outputs[..., 0] < 0).astype(float)
+
+    def quality(self, outputs, targets):
+        return (outputs[..., 0] < targets).astype(float)
 
 
-def test_a_deadline_reaches_the_widest_after_calls_that_have_compiled_some_steps_only(lenet, images):
-    predictor, two = Predictor(lenet, (0.25, 1.0)), images[:2]
-    assert set(predictor.predict(two, confidence=0.0).width) == {0.25}
-    assert set(predictor.predict(two, deadline_s=60.0).width) == {1.0}
-    assert set(predictor.predict(two, deadline_s=60.0, confidence=1.0).width) == {1.0}
+def test_the_task_says_how_sure_and_how_good_an_output_is(net, monkeypatch, tmp_path):
+    model, x, expected = net
+    task, targets = Negative(), np.linspace(-0.1, 0.1, len(x))
+    found = Predictor(model, LADDER, task=task).predict(x, confidence=1.0)
+    sure = (expected[..., 0] < 0).any(0)
+    assert 0 < sure.sum() < len(x)
+    np.testing.assert_array_equal(found.outputs[:, 0] < 0, sure)
+
+    macs = costs(model, x.shape[1:], LADDER).macs
+    static = policy.static_curve(expected, targets, LADDER, macs, task)
+    assert [point.value for point in static] == [np.mean(at[:, 0] < targets) for at in expected]
+    (none, all_of_them) = policy.confidence_curve(expected, targets, macs, task, (0.0, 1.0))
+    assert none == dataclasses.replace(static[0], name=0.0)
+    assert all_of_them.value == np.mean(found.outputs[:, 0] < targets)
+    assert all_of_them.macs == found.macs.mean()
+
+    drawn = []
+    monkeypatch.setattr(files, "write_figure", lambda figure, path: drawn.append(figure))
+    policy.plot(static, [none, all_of_them], task.metrics[task.metric], tmp_path / "curves.png")
+    (axes,) = drawn[0].axes
+    assert axes.get_ylabel() == "below zero, %"
+    assert set(axes.lines[0].get_ydata()) == {100 * point.value for point in static}
 
 
-@pytest.mark.parametrize("limit", [{"deadline_s": -1.0}, {"confidence": 1.1}, {"confidence": float("nan")}])
-def test_limits_out_of_range_are_named(lenet, images, limit):
-    with pytest.raises(ValueError, match=f"{next(iter(limit))} must be"):
-        Predictor(lenet, LADDER).predict(images, **limit)
+class Ticks:
+    """A clock on which every look takes some seconds."""
+
+    def __init__(self):
+        self.now, self.cost = 0, 1
+
+    def __call__(self):
+        self.now += self.cost
+        return float(self.now)
+
+
+def test_a_deadline_always_has_an_answer_and_stops_before_a_step_that_would_end_late(net):
+    model, x, expected = net
+    x = x[:8]
+    clock = Ticks()
+    predictor = Predictor(model, LADDER, clock=clock)
+
+    def reached(deadline_s):
+        found = predictor.predict(x, deadline_s=deadline_s)
+        rung = LADDER.index(found.width[0])
+        np.testing.assert_allclose(found.outputs, expected[rung, :8], rtol=1e-4, atol=1e-5)
+        assert set(found.width) == {LADDER[rung]}
+        return LADDER[rung]
+
+    # A step takes a second, and so does each look in front of one: its end is expected at 4, 7 and 10.
+    assert [reached(seconds) for seconds in (0.0, 3.9, 4.0, 6.9, 7.0, 10.0)] == [0.25, 0.25, 0.5, 0.5, 0.75, 1.0]
+    # One slow call, and steps are expected to be slow, until five more have been fast.
+    clock.cost = 10
+    predictor.predict(x)
+    clock.cost = 1
+    assert reached(12.0) == 0.25
+    for _ in range(5):
+        predictor.predict(x)
+    assert reached(12.0) == 1.0
+
+
+def test_a_deadline_gives_every_image_a_first_answer_before_any_gets_a_second(net):
+    model, x, _ = net
+    predictor = Predictor(model, (0.25, 1.0), batch_sizes=(1, 8), clock=Ticks())
+    # 8, 8 and 1 of 17 images: their first steps end at 6, their second ones at 9, 12 and 15.
+    np.testing.assert_array_equal(predictor.predict(x[:17], deadline_s=12.0).width, [1.0] * 16 + [0.25])
+    assert set(predictor.predict(x[:17], deadline_s=0.0).width) == {0.25}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ({"ladder": ()}, r"ladder must hold ascending widths, got \(\)"),
+        ({"ladder": (0.5, 0.25)}, r"ladder must hold ascending widths, got \(0.5, 0.25\)"),
+        ({"ladder": (0.5, 1.5)}, r"ladder must be in \(0, 1\], got 1.5"),
+        ({"batch_sizes": (8, 1)}, r"batch_sizes must hold ascending numbers of at least 1, got \(8, 1\)"),
+        ({"batch_sizes": (0, 8)}, r"batch_sizes must hold ascending numbers of at least 1, got \(0, 8\)"),
+    ],
+)
+def test_arguments_of_a_predictor_are_named(net, arguments, named):
+    with pytest.raises(ValueError, match=named):
+        Predictor(net[0], **arguments)
+
+
+@pytest.mark.parametrize(
+    "limit", [{"deadline_s": -1.0}, {"deadline_s": float("nan")}, {"confidence": 1.1}, {"confidence": float("nan")}]
+)
+def test_limits_out_of_range_are_named(net, limit):
+    ((name, value),) = limit.items()
+    with pytest.raises(ValueError, match=f"{name} must be .*, got {value}"):
+        Predictor(net[0], LADDER).predict(net[1], **limit)
+
+
+def test_the_command_writes_where_it_is_told(trained_run, tmp_path, capsys):
+    out = tmp_path / "early"
+    command.main([f"--workdir={trained_run}", "--ladder", "1/2", "1", "--rounds=1", "--batch-size=2", f"--out={out}"])
+    written, swept = (json.loads(path.read_text()) for path in (out / "anytime.json", trained_run / "sweep.json"))
+    assert (out / "anytime.png").stat().st_size > 0
+    assert not (trained_run / "anytime.json").exists()
+    assert (written["step"], written["metric"], written["ladder"]) == (swept["step"], "top1", [0.5, 1.0])
+    assert written["static"][-1]["value"] == pytest.approx(swept["rows"][-1]["top1"])
+    assert written["confidence"][0]["value"] == written["static"][0]["value"]
+    assert set(written["timing"]["wall"]) == {"full", "ladder", "restart"}
+    assert "top-1 %" in capsys.readouterr().out
+
+
+def test_the_command_looks_where_it_writes_before_it_works(trained_run, tmp_path, monkeypatch):
+    monkeypatch.setattr(runs.Run, "restore", lambda *_, **__: pytest.fail("worked"))
+    (tmp_path / "file").touch()
+    with pytest.raises(files.NotWritableError, match=r"--out must be a folder or not there yet, got .*file"):
+        command.main([f"--workdir={trained_run}", f"--out={tmp_path}/file"])
+    with pytest.raises(runs.RunError, match=r"is not there: is .* the workdir of a run"):
+        command.main([f"--workdir={tmp_path}"])

@@ -60,7 +60,7 @@ def test_one_pass_scores_every_width_as_a_run_at_that_width_does(digits, swept):
 def test_a_width_finds_the_row_of_its_sub_network(swept):
     model, result = swept
     for width in (0.25, 0.3, 0.5, 0.55, 0.99, 1.0):
-        assert result.at(width).params == cost(model, (28, 28, 1), width).params
+        assert result.row(width).params == cost(model, (28, 28, 1), width).params
 
 
 def test_chosen_widths_only(digits, swept):
@@ -75,9 +75,9 @@ def test_chosen_widths_only(digits, swept):
 def test_two_widths_of_one_sub_network_have_the_same_row(digits, swept):
     both = sweep(swept[0], digits.take(100), PREPARATION, data.data_mesh(), at=[0.3, 0.31, 1.0], progress=False)
     assert both.values[0] == both.values[1]
-    assert both.at(0.3).width == 0.3
-    assert both.at(0.31).width == 0.31
-    assert both.at(0.99).width == 1.0
+    assert both.row(0.3).width == 0.3
+    assert both.row(0.31).width == 0.31
+    assert both.row(0.99).width == 1.0
 
 
 def test_reports(tmp_path, swept):

@@ -87,7 +87,7 @@ def test_foreign_code_is_named_by_its_layer():
             self.factor = nnx.Param(jnp.ones(8))
 
         def __call__(self, x, width=1):
-            return x * self.factor[: x.shape[-1]]
+            return x * self.factor[: x.shape[-1]].reshape(1, 1, 1, -1)
 
     shuffled = network(lambda net, x, width: net.shuffle(plain(net, x, width)), shuffle=lambda rngs: Shuffle())
     assert read(shuffled, SIZE).foreign == ("shuffle (Shuffle): rev",)
@@ -257,7 +257,7 @@ def test_thousands_of_sub_networks_are_swept_in_parts_of_bounded_memory(digits, 
     assert len(result.rows) == len(at) > 2000
     few = sweep(wide, some, preparation, mesh, at=[at[0], at[900], 1.0], progress=False)
     for row in few.rows:
-        assert result.at(row.width).metrics == pytest.approx(row.metrics, rel=1e-4)
+        assert result.row(row.width).metrics == pytest.approx(row.metrics, rel=1e-4)
 
 
 def test_random_widths_of_thousands_cost_no_more_than_of_a_few(wide):

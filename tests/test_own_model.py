@@ -11,7 +11,7 @@ from awn_jax.anytime import __main__ as anytime_command
 from awn_jax.export import __main__ as export_command
 from awn_jax.profile import __main__ as profile_command
 
-MODULE = '''
+MODULE = """
 import dataclasses
 
 import jax
@@ -59,7 +59,7 @@ def smooth(logits, labels):
 
 def shift(key, images):
     return jnp.roll(images, jax.random.randint(key, (), -1, 2), 1)
-'''
+"""
 
 
 def test_an_own_model_goes_through_every_command(tmp_path, monkeypatch, capsys, repository):
@@ -97,7 +97,14 @@ def test_an_own_model_goes_through_every_command(tmp_path, monkeypatch, capsys, 
         main()
         assert "NOT the same" not in capsys.readouterr().out
     written = {path.name for path in (tmp_path / "run").rglob("*")}
-    assert {"sweep.html", "anytime.json", "profile.json", "w0.5.onnx", "w0.5.stablehlo", "bundle.safetensors"} <= written
+    assert {
+        "sweep.html",
+        "anytime.json",
+        "profile.json",
+        "w0.5.onnx",
+        "w0.5.stablehlo",
+        "bundle.safetensors",
+    } <= written
 
 
 @pytest.mark.parametrize("room", [anytime, export, profile])

@@ -11,15 +11,16 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from awn_jax import LeNet3C1L, inspection, profile
-from awn_jax.profile import Latency, Profile, ProfileError, Programs, Row
+from awn_jax import LeNet3C1L, cost, profile
+from awn_jax.profile import CompiledWidths, Latency, Profile, ProfiledWidth, ProfileError
+from awn_jax.run import RunError
 
 SIZE = (16, 16, 1)
 
 
-def row(width, top1, ms, macs, memory):
-    return Row(
-        width, 1000, macs, top1, {1: memory, 8: 8 * memory}, {1: Latency(ms / 2, ms, 9), 8: Latency(ms, 4 * ms, 9)}
+def row(width, value, ms, macs, memory):
+    return ProfiledWidth(
+        width, 1000, macs, value, {1: memory, 8: 8 * memory}, {1: Latency(ms / 2, ms, 9), 8: Latency(ms, 4 * ms, 9)}
     )
 
 
@@ -31,7 +32,7 @@ def table():
         row(0.75, 0.95, 3.0, 600, 3000),
         row(1.0, 0.97, 4.0, 1000, 4000),
     )
-    return Profile("a machine", "0.10.2", 7, (1, 8), {1: 0.0, 8: 0.0}, rows)
+    return Profile("a machine", "0.10.2", 7, "top1", (1, 8), {1: 0.0, 8: 0.0}, rows)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +57,6 @@ def test_best_width_is_the_most_accurate_within_the_budget(table, budget, width,
     assert table.best_width(**budget) == width
     profile.save(table, tmp_path)
     assert profile.load(tmp_path) == table
-    assert profile.best_width(tmp_path, **budget) == width
 
 
 def test_a_budget_that_nothing_meets_says_what_is_needed(table):
@@ -80,7 +80,7 @@ def test_missing_or_damaged_profile(tmp_path, content):
     if content is not None:
         (tmp_path / "profile.json").write_text(content)
     with pytest.raises(ProfileError, match="is not there: run python -m" if content is None else "is not a profile"):
-        profile.best_width(tmp_path, ms=1.0)
+        profile.load(tmp_path)
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +91,7 @@ def model():
 
 
 def test_programs_answer_like_the_model_and_switching_compiles_nothing(model):
-    programs = Programs(model, (0.5, 1.0), SIZE, (1, 3))
+    programs = CompiledWidths(model, (0.5, 1.0), SIZE, (1, 3))
     images = jax.random.normal(jax.random.key(0), (3, *SIZE))
     expected = jax.jit(lambda x: [model(x, width) for width in (0.5, 1.0)])(images)
     expected = [np.asarray(logits) for logits in expected]
@@ -121,12 +121,12 @@ def test_command_measures_saves_and_answers(trained_run, repository):
     narrow, wide = measured.rows
     channels = json.loads((trained_run / "config.json").read_text())["model"]["channels"]
     whole = LeNet3C1L((28, 28, 1), 10, channels=channels, rngs=nnx.Rngs(0))
-    assert (wide.params, wide.macs) == inspection.cost(whole, (28, 28, 1), 1)
+    assert (wide.params, wide.macs) == cost(whole, (28, 28, 1), 1)
     assert narrow.activation_bytes[4] < wide.activation_bytes[4]
     for latency in (*narrow.latency.values(), *wide.latency.values()):
         assert 0 < latency.median_ms <= latency.p95_ms
         assert latency.runs >= 5
-    assert wide.top1 == json.loads((trained_run / "sweep.json").read_text())["rows"][-1]["top1"]
+    assert wide.value == json.loads((trained_run / "sweep.json").read_text())["rows"][-1]["top1"]
     with (trained_run / "profile.csv").open() as file:
         assert [float(line["width"]) for line in csv.DictReader(file)] == [0.25, 1.0]
     assert (trained_run / "profile.png").stat().st_size > 1000
@@ -135,3 +135,8 @@ def test_command_measures_saves_and_answers(trained_run, repository):
     refused = run("--budget-macs=1")
     assert refused.returncode
     assert refused.stderr.startswith("error: no width meets the budget macs=1")
+    assert profile.best_width(trained_run, macs=narrow.macs) == 0.25
+    # A profile of another checkpoint than the newest is of another network.
+    profile.save(dataclasses.replace(measured, step=1), trained_run)
+    with pytest.raises(RunError, match=r"profile\.json is of step 1, the newest checkpoint of step 90: make it again"):
+        profile.best_width(trained_run, macs=narrow.macs)

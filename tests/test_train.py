@@ -273,8 +273,16 @@ def test_a_run_opens_without_its_images(tmp_path, training):
     model, step = run.restore()
     assert (step, run.finished, run.facts.class_names) == (90, 90, tuple("0123456789"))
     assert model(np.zeros((2, 28, 28, 1), np.float32), 0.5).shape == (2, 10)
-    with pytest.raises(data.DataError, match="/nowhere.npz"):
+    with pytest.raises(data.DataError, match=r"/nowhere\.npz"):
         run.images("test")
+
+
+def restored(run):
+    """The network, or what is said in its place."""
+    try:
+        return run.restore()[0]
+    except checkpoints.CheckpointError as error:
+        return str(error)
 
 
 @pytest.mark.parametrize("bits", [1, 1 << 7])
@@ -288,13 +296,12 @@ def test_no_flipped_bit_passes_for_a_weight(tmp_path, training, bits):
             damaged = bytearray(content)
             damaged[position] ^= bits
             file.write_bytes(damaged)
-            try:
-                model, _ = run.restore()
-            except checkpoints.CheckpointError as error:
-                assert "cannot be restored" in str(error)
-                flipped += 1
+            outcome = restored(run)
+            flipped += isinstance(outcome, str)
+            if isinstance(outcome, str):
+                assert "cannot be restored" in outcome
             else:
-                jax.tree.map(np.testing.assert_array_equal, nnx.state(model), nnx.state(whole))
+                jax.tree.map(np.testing.assert_array_equal, nnx.state(outcome), nnx.state(whole))
         file.write_bytes(content)
     assert flipped
 

@@ -5,11 +5,9 @@ import shutil
 
 import jax
 import numpy as np
-import pytest
 
 from awn_jax import data
-
-pytest.importorskip("safetensors")
+from awn_jax.profile import Latency, Profile, ProfiledWidth, save
 
 
 def test_examples_run(trained_run, repository, tmp_path, monkeypatch):
@@ -25,13 +23,12 @@ def test_examples_run(trained_run, repository, tmp_path, monkeypatch):
     scope: dict = {}
     for block in blocks:
         if "best_width" in block:
-            from awn_jax.profile import Latency, Profile, Row, save
-
-            row = Row(0.5, 1, 1000, 0.9, {1: 1}, {1: Latency(1.0, 1.0, 1)})
-            save(Profile("", "", 0, (1,), {1: 0.0}, (row,)), tmp_path / "runs" / "demo")
+            row = ProfiledWidth(0.5, 1, 1000, 0.9, {1: 1}, {1: Latency(1.0, 1.0, 1)})
+            made = Profile("", "", scope["step"], "top1", (1,), {1: 0.0}, (row,))
+            save(made, tmp_path / "runs" / "demo")
         exec(compile(block, "using.md", "exec"), scope)
     model, images = scope["model"], scope["images"]
     np.testing.assert_allclose(scope["logits"], model(images[:100], 0.25), rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(scope["half"].call(images[:100]), model(images[:100], 0.5), rtol=1e-4, atol=1e-4)
     assert scope["width"] == 0.5
-    assert scope["in_time"].logits.shape == scope["sure"].logits.shape == (4, 10)
+    assert scope["in_time"].outputs.shape == scope["sure"].outputs.shape == (4, 10)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from awn_jax import files
 from awn_jax.tasks import Metric, Task
@@ -34,7 +34,11 @@ class Point:
 
 
 def static_curve(
-    outputs: Float[np.ndarray, "N images ..."], targets: Any, ladder: Sequence[float], macs: Sequence[int], task: Task
+    outputs: Float[np.ndarray, "N images ..."],
+    targets: Any,
+    ladder: Sequence[float],
+    macs: Sequence[int] | Int[np.ndarray, " N"],
+    task: Task,
 ) -> tuple[Point, ...]:
     """Every image at one width, for each width of a ladder.
 
@@ -52,7 +56,7 @@ def static_curve(
 def confidence_curve(
     outputs: Float[np.ndarray, "N images ..."],
     targets: Any,
-    macs: Sequence[int],
+    macs: Sequence[int] | Int[np.ndarray, " N"],
     task: Task,
     confidences: Sequence[float] = CONFIDENCES,
 ) -> tuple[Point, ...]:

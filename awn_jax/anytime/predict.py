@@ -100,7 +100,8 @@ class Predictor:
         self._structure, weights = programs.split(model)
         # All on one device, and JAX told so: a program is compiled anew for arrays that live elsewhere.
         first = next((leaf for leaf in weights if isinstance(leaf, jax.Array)), jnp.zeros(()))
-        self._device = min(first.sharding.addressable_devices, key=lambda device: device.id)
+        devices: set[Any] = first.sharding.addressable_devices
+        self._device = min(devices, key=lambda device: device.id)
         self._weights = jax.device_put(weights, self._device)
         # The last times of each step; the slowest of them is what the next one is expected to take.
         self._seconds: dict[Any, tuple[float, ...]] = {}

@@ -20,7 +20,7 @@ from awn_jax.network import Network, bound, read
 MOST_PROGRAMS, MOST_STRUCTURES = 128, 64
 
 Images = Num[Array, "..."] | Num[np.ndarray, "..."]
-Weights = tuple[Array, ...]
+Weights = tuple[Any, ...]
 # (weights, images, kept) -> (outputs, kept)
 Step = Callable[[Weights, Any, growth.Kept], tuple[Array, growth.Kept]]
 

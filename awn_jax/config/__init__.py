@@ -11,7 +11,7 @@ from awn_jax.config.schema import (
     WidthsConfig,
     flat,
 )
-from awn_jax.config.source import read, split, take_changes
+from awn_jax.config.source import changed, locate, read, take_changes
 
 __all__ = [
     "METHODS",
@@ -22,14 +22,15 @@ __all__ = [
     "TrainConfig",
     "WidthsConfig",
     "apply",
+    "changed",
     "check_same_run",
     "default",
     "flat",
     "load",
+    "locate",
     "parse",
     "read",
     "save",
-    "split",
     "take_changes",
     "to_dict",
 ]

@@ -17,6 +17,7 @@ _RANDOM = {"widths.train": "random", "widths.total": 0.0}
 _SEQUENTIAL = {"widths.how": "sequential"}
 _US_NET = {**_SEQUENTIAL, **_RANDOM, "model.family": "us_net"}
 _SHARED_BN = {**_SEQUENTIAL, **_FIXED, "model.family": "shared_bn"}
+_WIDE = {"widths.minimum": 0.05}
 _ENDS = {"widths.ends": 0.25}
 
 
@@ -58,6 +59,9 @@ METHODS: dict[str, dict[str, Any]] = {
     "awn_mirrored": {**_CORE, **_ADAMW, "data.augment": "crop_flip", "data.shift": 0},
     "awn_tuned": {**_CORE, **_TUNED},
     "awn_dropout": {**_CORE, **_DROPOUT},
+    # For a wider range of widths, narrower ones as well.
+    "awn_wide": _WIDE,
+    "us_net_wide": {**_US_NET, **_WIDE},
     # Any-width networks of other numbers of trained widths.
     "awn_2": {**_FIXED, "widths.fixed": _evenly(2)},
     "awn_8": {**_FIXED, "widths.fixed": _evenly(8)},

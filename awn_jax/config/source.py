@@ -15,7 +15,7 @@ from awn_jax.config.schema import Config, ConfigError
 FOLDER = pathlib.Path("configs")
 
 
-def split(spec: str) -> tuple[pathlib.Path, str]:
+def locate(spec: str) -> tuple[pathlib.Path, str]:
     """The file that a `--config` names, and the method after its last colon, or nothing.
 
     Raises:
@@ -43,7 +43,7 @@ def read(spec: str, changes: Mapping[str, str] | None = None) -> Config:
     Raises:
         ConfigError: if the file, the method, a field or a value is not there or makes no sense.
     """
-    path, method = split(spec)
+    path, method = locate(spec)
     if method and method not in METHODS and path.parent.name == FOLDER.name:
         raise ConfigError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
     try:

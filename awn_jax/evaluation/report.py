@@ -14,12 +14,12 @@ from awn_jax.tasks import Metric
 
 def table(sweep: Sweep) -> str:
     """A readable table, one line for each width."""
-    shown = _shown(sweep)
-    heads = "".join(f"  {metric.title:>7}" for metric in shown.values())
+    metrics = shown(sweep)
+    heads = "".join(f"  {metric.title:>7}" for metric in metrics.values())
     lines = [f"{'width':>7}  {'params':>9}  {'MACs':>13}{heads}"]
     for row in sweep.rows:
         cells = "".join(
-            f"  {metric.show(row.metrics[name]):>{max(7, len(metric.title))}}" for name, metric in shown.items()
+            f"  {metric.show(row.metrics[name]):>{max(7, len(metric.title))}}" for name, metric in metrics.items()
         )
         lines.append(f"{row.width:7.4f}  {row.params:9,d}  {row.macs:13,d}{cells}")
     return "\n".join(lines)
@@ -74,7 +74,7 @@ def plot(sweeps: Mapping[str, Sweep], path: pathlib.Path) -> None:
     figure = matplotlib.figure.Figure(figsize=(9, 3.8), layout="constrained")
     by_width, by_macs = figure.subplots(1, 2, sharey=True)
     first = next(iter(sweeps.values()))
-    metric = _shown(first)[first.metric]
+    metric = shown(first)[first.metric]
     for name, sweep in sweeps.items():
         values = [metric.scale * value for value in sweep.values]
         # A name is not to be read as mathematics.
@@ -90,7 +90,7 @@ def plot(sweeps: Mapping[str, Sweep], path: pathlib.Path) -> None:
     files.write_figure(figure, path)
 
 
-def _shown(sweep: Sweep) -> dict[str, Metric]:
-    """How the metrics of a sweep are shown."""
+def shown(sweep: Sweep) -> dict[str, Metric]:
+    """How the metrics of a sweep are shown, by name."""
     known = {name: metric for task in tasks.TASKS.values() for name, metric in task.metrics.items()}
     return {name: known.get(name, Metric(name, 1, 4)) for name in sweep.rows[0].metrics}

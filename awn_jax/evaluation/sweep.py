@@ -70,13 +70,13 @@ class Sweep:
         """The metric of each row."""
         return [row.metrics[self.metric] for row in self.rows]
 
-    def at(self, width: float) -> Row:
+    def row(self, width: float) -> Row:
         """The row of the sub-network that a width gives."""
         return self.rows[bisect.bisect_left(self.edges, width)]
 
     def value(self, width: float) -> float:
         """The metric of the sub-network that a width gives."""
-        return self.at(width).metrics[self.metric]
+        return self.row(width).metrics[self.metric]
 
 
 def area_under_curve(widths: Sequence[float], values: Sequence[float]) -> float:

@@ -13,7 +13,7 @@ from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from awn_jax import widths
-from awn_jax.layers import dropout
+from awn_jax.layers.dropout import dropout
 from awn_jax.layers.head import check_ascending
 from awn_jax.models.options import Options
 from awn_jax.network import PrefixReport, check_prefix, read
@@ -100,8 +100,9 @@ class AnyWidthNetwork(nnx.Module):
         return "" if self.prefix_checked else read(self, image_size).obstacle
 
     def trust(self, sample: Float[Array, "B H W P"]) -> PrefixReport | None:
-        """Tries whether code that is none of the library's ops keeps the prefix property, in training and in inference, and sets
-        `prefix_checked` if so.
+        """Tries whether code that is none of the library's ops keeps the prefix property, and sets `prefix_checked` if so.
+
+        It is tried in training and in inference.
 
         Args:
             sample: a batch of real images.

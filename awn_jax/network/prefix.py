@@ -46,8 +46,8 @@ class PrefixReport:
             return f"every layer keeps the prefix property at {len(self.widths)} widths"
         if self.between:
             return (
-                f"what {self.layer} ({self.kind}) reads breaks the prefix property: at width={self.width:.4g} it differs from the "
-                f"first channels of what it reads at full width by {self.difference:.2g} of their size"
+                f"what {self.layer} ({self.kind}) reads breaks the prefix property: at width={self.width:.4g} it differs from "
+                f"the first channels of what it reads at full width by {self.difference:.2g} of their size"
             )
         return (
             f"{self.layer} ({self.kind}) breaks the prefix property: at width={self.width:.4g} its output differs from the "

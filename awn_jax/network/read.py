@@ -117,7 +117,7 @@ def cost(model: nnx.Module, image_size: Sequence[int], width: widths.Width) -> C
 def _read(graphdef: Any, structure: Any, facts: Any, image_size: tuple[int, ...], width: widths.Width) -> Network:
     marks: list[_Mark] = []
     # As most callers give it: a model may multiply with it, which JAX cannot with a fraction.
-    at = float(width) if widths.exact_width(float(width)) == width else width
+    plain = float(width) if widths.exact_width(float(width)) == width else width
 
     def look(state: Any, images: jax.Array) -> jax.Array:
         model = telling(graphdef, state, in_scope)
@@ -131,7 +131,7 @@ def _read(graphdef: Any, structure: Any, facts: Any, image_size: tuple[int, ...]
             return _mark.bind(*inputs, number=len(marks) - 1, result=aval)
 
         with observing(observer):
-            return model(images, at)
+            return model(images, plain)
 
     images = jax.ShapeDtypeStruct((BATCH, *image_size), jnp.float32)
     program = jax.make_jaxpr(look)(jax.tree.unflatten(structure, facts), images)
@@ -202,7 +202,8 @@ class _Reader:
         scope = scope_of(str(equation.source_info.name_stack)) or scope
         name, inputs = equation.primitive.name, tuple(operand for operand in operands if isinstance(operand, _Value))
         if equation.primitive is _mark:
-            return [self._add(*self.marks[equation.params["number"]], inputs, equation)]
+            mark = self.marks[equation.params["number"]]
+            return [self._add(mark.name, mark.op, mark.problem, inputs, equation)]
         inner = equation.params.get(_INLINED.get(name, ""))
         if inner is not None:
             inner, consts = getattr(inner, "jaxpr", inner), getattr(inner, "consts", ())

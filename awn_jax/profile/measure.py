@@ -8,29 +8,30 @@ import jax.numpy as jnp
 import numpy as np
 import tqdm
 
-from awn_jax import inspection, widths
-from awn_jax.models import AnyWidthClassifier
-from awn_jax.profile.programs import Programs
-from awn_jax.profile.table import Latency, Row
+from awn_jax import widths
+from awn_jax.models import AnyWidthNetwork
+from awn_jax.network import costs
+from awn_jax.profile.compiled import CompiledWidths
+from awn_jax.profile.table import Latency, ProfiledWidth
 
 
 def measure(
-    model: AnyWidthClassifier,
+    model: AnyWidthNetwork,
     image_size: tuple[int, int, int],
-    top1: Mapping[float, float],
+    values: Mapping[float, float],
     batch_sizes: Sequence[int] = (1, 64),
     *,
     seconds: float = 20.0,
     progress: bool = True,
-) -> tuple[tuple[Row, ...], dict[int, float]]:
+) -> tuple[tuple[ProfiledWidth, ...], dict[int, float]]:
     """Parameters, operations, memory and latency of each width.
 
     The widths take turns, one call each, round after round: a change of the machine's speed meets all alike.
 
     Args:
-        model: any-width classifier.
+        model: any-width network.
         image_size: height, width and planes.
-        top1: accuracy of the widths to measure.
+        values: the task's metric of the widths to measure.
         batch_sizes: numbers of images.
         seconds: to spend on timing.
         progress: show a bar on a terminal.
@@ -39,10 +40,10 @@ def measure(
         The rows, and for each batch size how much longer a call takes after another width's than after its own.
 
     Raises:
-        ValueError: as for `Programs`.
+        ValueError: as for `CompiledWidths`.
     """
-    at = sorted(top1, key=widths.exact_width)
-    programs = Programs(model, at, image_size, batch_sizes, progress=progress)
+    at = sorted(values, key=widths.exact_width)
+    programs = CompiledWidths(model, at, image_size, batch_sizes, progress=progress)
     times: dict[int, dict[float, list[float]]] = {}
     switch: dict[int, float] = {}
     bar = tqdm.tqdm(batch_sizes, desc="profile", leave=False, disable=None if progress else True)
@@ -55,14 +56,15 @@ def measure(
         pairs = [np.subtract(first[width], again[width]) for width in at]
         switch[batch] = 1e3 * float(np.median(np.concatenate(pairs)))
     rows = []
-    for width in at:
+    params, macs = costs(model, image_size, at)
+    for width, weights, work in zip(at, params, macs, strict=True):
         memory = {batch: programs.activation_bytes(width, batch) for batch in batch_sizes}
         latency = {batch: _latency(times[batch][width]) for batch in batch_sizes}
-        rows.append(Row(float(width), *inspection.cost(model, image_size, width), top1[width], memory, latency))
+        rows.append(ProfiledWidth(float(width), int(weights), int(work), values[width], memory, latency))
     return tuple(rows), switch
 
 
-def _call(programs: Programs, images: jax.Array, width: float) -> Callable[[], object]:
+def _call(programs: CompiledWidths, images: jax.Array, width: float) -> Callable[[], object]:
     return lambda: programs(images, width).block_until_ready()
 
 

@@ -1,16 +1,20 @@
 """What each width costs, as a table to keep, to draw and to choose from."""
 
+import csv
 import dataclasses
-import json
+import io
 import pathlib
 from typing import Any
 
 from awn_jax import files
+from awn_jax import run as runs
+from awn_jax.errors import UserError
+from awn_jax.tasks import Metric
 
 NAME = "profile"
 
 
-class ProfileError(ValueError):
+class ProfileError(UserError, ValueError):
     """A profile is missing, damaged, or holds no width that a budget allows; the message says which."""
 
 
@@ -29,13 +33,13 @@ class Latency:
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
+class ProfiledWidth:
     """One width.
 
     Attributes:
         width: α.
-        params, macs: see `inspection.Cost`.
-        top1: test accuracy.
+        params, macs: see `network.Cost`.
+        value: the task's metric on the test images.
         activation_bytes: by batch size, the scratch memory of its compiled program: the most that its activations take
             at one time.
         latency: by batch size.
@@ -44,7 +48,7 @@ class Row:
     width: float
     params: int
     macs: int
-    top1: float
+    value: float
     activation_bytes: dict[int, int]
     latency: dict[int, Latency]
 
@@ -57,6 +61,7 @@ class Profile:
         device: what it was measured on.
         jax: version of JAX.
         step: training step of the network.
+        metric: name of the task's metric.
         batch_sizes: that latency and memory were measured at.
         switch_ms: by batch size, how much longer a call takes after another width's call than after its own, median.
         rows: ascending widths.
@@ -65,9 +70,10 @@ class Profile:
     device: str
     jax: str
     step: int
+    metric: str
     batch_sizes: tuple[int, ...]
     switch_ms: dict[int, float]
-    rows: tuple[Row, ...]
+    rows: tuple[ProfiledWidth, ...]
 
     def best_width(
         self,
@@ -97,7 +103,7 @@ class Profile:
         if not given:
             raise ValueError("a budget must be given: ms, macs or bytes")
 
-        def spent(row: Row) -> dict[str, float]:
+        def spent(row: ProfiledWidth) -> dict[str, float]:
             memory = 4 * row.params + row.activation_bytes[batch]
             return {"ms": row.latency[batch].p95_ms, "macs": row.macs, "bytes": memory}
 
@@ -109,13 +115,14 @@ class Profile:
             raise ProfileError(
                 f"no width meets the budget {wanted} at batch size {batch}; the least there is: {needed}"
             )
-        return max(meeting, key=lambda row: (row.top1, -row.macs)).width
+        return max(meeting, key=lambda row: (row.value, -row.macs)).width
 
-    def __str__(self) -> str:
+    def text(self, metric: Metric) -> str:
+        """A readable table, one line for each width; the metric says how it is shown."""
         heads = [f"{f'batch {batch}: median ms':>20} {'p95 ms':>8} {'memory':>8}" for batch in self.batch_sizes]
-        lines = ["  ".join([f"{'width':>7} {'params':>9} {'MACs':>13} {'top-1 %':>7}", *heads])]
+        lines = ["  ".join([f"{'width':>7} {'params':>9} {'MACs':>13} {metric.title:>7}", *heads])]
         for row in self.rows:
-            cells = [f"{row.width:7.4f} {row.params:9,d} {row.macs:13,d} {100 * row.top1:7.2f}"]
+            cells = [f"{row.width:7.4f} {row.params:9,d} {row.macs:13,d} {metric.show(row.value):>7}"]
             for batch in self.batch_sizes:
                 times, memory = row.latency[batch], row.activation_bytes[batch] / 2**20
                 cells.append(f"{times.median_ms:20.3f} {times.p95_ms:8.3f} {memory:6.2f}Mi")
@@ -129,19 +136,31 @@ def save(profile: Profile, folder: pathlib.Path) -> None:
 
 
 def load(folder: pathlib.Path) -> Profile:
-    """Reads the profile of a workdir.
+    """Reads the profile of a workdir, or of another folder that `save` wrote to.
 
     Raises:
         ProfileError: if there is none or it cannot be read.
     """
     path = folder / f"{NAME}.json"
     try:
-        raw = json.loads(path.read_text())
+        raw = files.read_json(path)
         return Profile(**{**raw, **_parsed(raw)})
     except FileNotFoundError:
         raise ProfileError(f"{path} is not there: run python -m awn_jax.profile --workdir={folder} first") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise ProfileError(f"{path} is not a profile ({error}): measure it again") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ProfileError(f"{path} is not a profile ({' '.join(str(error).split())}): measure it again") from error
+
+
+def load_current(run: runs.Run) -> Profile:
+    """The profile of a run as it is now.
+
+    Raises:
+        ProfileError: if there is none or it cannot be read.
+        RunError: if it is of another step than the newest checkpoint's.
+    """
+    found = load(run.folder)
+    run.check_current({"step": found.step}, f"{NAME}.json")
+    return found
 
 
 def _parsed(raw: dict[str, Any]) -> dict[str, Any]:
@@ -151,7 +170,7 @@ def _parsed(raw: dict[str, Any]) -> dict[str, Any]:
     rows = []
     for row in raw["rows"]:
         parsed = {name: by_batch(row[name]) for name in ("activation_bytes", "latency")}
-        rows.append(Row(**{**row, **parsed}))
+        rows.append(ProfiledWidth(**{**row, **parsed}))
     return {"rows": tuple(rows), "batch_sizes": tuple(raw["batch_sizes"]), "switch_ms": by_batch(raw["switch_ms"])}
 
 
@@ -163,42 +182,55 @@ def best_width(
     bytes: float | int | None = None,
     batch_size: int | None = None,
 ) -> float:
-    """`Profile.best_width` of the profile saved in a workdir."""
-    return load(pathlib.Path(workdir)).best_width(ms=ms, macs=macs, bytes=bytes, batch_size=batch_size)
+    """`Profile.best_width` of the profile saved in a workdir; one of an older checkpoint is refused."""
+    return load_current(runs.open_run(workdir)).best_width(ms=ms, macs=macs, bytes=bytes, batch_size=batch_size)
 
 
-def plot(profile: Profile, path: pathlib.Path) -> None:
-    """Draws latency, operations and memory over width, and accuracy over latency."""
+def plot(profile: Profile, metric: Metric, path: pathlib.Path) -> None:
+    """Draws latency, operations and memory over width, and the metric over latency."""
     import matplotlib.figure
 
     figure = matplotlib.figure.Figure(figsize=(13, 3.6), layout="constrained")
-    by_time, by_macs, by_memory, accuracy = figure.subplots(1, 4)
+    by_time, by_macs, by_memory, quality = figure.subplots(1, 4)
     at = [row.width for row in profile.rows]
-    top1 = [100 * row.top1 for row in profile.rows]
+    values = [metric.scale * row.value for row in profile.rows]
     for batch in profile.batch_sizes:
         median = [row.latency[batch].median_ms / batch for row in profile.rows]
         worst = [row.latency[batch].p95_ms / batch for row in profile.rows]
         (line,) = by_time.plot(at, median, ".-", label=f"batch {batch}")
         by_time.fill_between(at, median, worst, alpha=0.2, color=line.get_color())
         by_memory.plot(at, [row.activation_bytes[batch] / 2**20 for row in profile.rows], ".-", label=f"batch {batch}")
-        accuracy.plot(median, top1, ".", label=f"batch {batch}")
+        quality.plot(median, values, ".", label=f"batch {batch}")
     by_macs.plot(at, [row.macs / 1e6 for row in profile.rows], ".-", label="multiply-accumulates, millions")
     by_macs.plot(at, [row.params / 1e3 for row in profile.rows], ".-", label="parameters, thousands")
     by_time.set(xlabel="width α", ylabel="ms for one image, median to 95th percentile")
     by_macs.set(xlabel="width α", yscale="log")
     by_memory.set(xlabel="width α", ylabel="peak activation memory, MiB", yscale="log")
-    accuracy.set(xlabel="median ms for one image", ylabel="top-1 accuracy, %", xscale="log")
-    for axes in (by_time, by_macs, by_memory, accuracy):
+    quality.set(xlabel="median ms for one image", ylabel=metric.title, xscale="log")
+    for axes in (by_time, by_macs, by_memory, quality):
         axes.grid(alpha=0.3)
         axes.legend(fontsize="small")
     figure.suptitle(profile.device, fontsize="small")
-    figure.savefig(path, dpi=120)
+    files.write_figure(figure, path, dpi=120)
+
+
+def write_csv(profile: Profile, path: pathlib.Path) -> None:
+    """Writes the table as CSV."""
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows(cells(profile))
+    files.write_text(path, text.getvalue())
 
 
 def cells(profile: Profile) -> list[list[object]]:
     """The table as cells, its first row the names of the columns."""
     names = ["activation_bytes", "median_ms", "p95_ms", "runs"]
-    heads = ["width", "params", "macs", "top1", *(f"{name}_{batch}" for batch in profile.batch_sizes for name in names)]
+    heads = [
+        "width",
+        "params",
+        "macs",
+        profile.metric,
+        *(f"{name}_{batch}" for batch in profile.batch_sizes for name in names),
+    ]
     lines: list[list[object]] = [list(heads)]
     for row in profile.rows:
         measured = [
@@ -206,5 +238,5 @@ def cells(profile: Profile) -> list[list[object]]:
             for batch in profile.batch_sizes
             for value in (row.activation_bytes[batch], *dataclasses.astuple(row.latency[batch]))
         ]
-        lines.append([row.width, row.params, row.macs, row.top1, *measured])
+        lines.append([row.width, row.params, row.macs, row.value, *measured])
     return lines

@@ -3,7 +3,7 @@
 Dimensions: N widths, B examples of a batch, K classes.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar
 
 import jax
@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import lax
-from jaxtyping import Array, Bool, Float, Num
+from jaxtyping import Array, Bool, Float, Int, Num, Shaped
 
 from awn_jax.tasks.task import Metric, Task
 
@@ -27,8 +27,7 @@ def cross_entropy(logits: Float[Array, "N B K"], labels: Num[Array, "B ..."]) ->
         labels: whole numbers [B], or shares of the classes [B, K]: smoothed, mixed or soft labels.
     """
     if labels.ndim == 2:
-        shares = jnp.broadcast_to(labels.astype(logits.dtype), logits.shape)
-        return optax.softmax_cross_entropy(logits, shares)
+        return optax.softmax_cross_entropy(logits, jnp.broadcast_to(labels, logits.shape))
     return optax.softmax_cross_entropy_with_integer_labels(logits, jnp.broadcast_to(labels, logits.shape[:-1]))
 
 
@@ -68,9 +67,9 @@ class Classification(Task):
         right = (outputs.argmax(-1) == targets[None]) & counted[None]
         losses = jnp.where(counted[None], cross_entropy(outputs, targets), 0)
         return {
-            "top1": totals["top1"] + right.sum(-1).astype(jnp.float32),
-            "loss": totals["loss"] + losses.sum(-1).astype(jnp.float32),
-            "images": totals["images"] + counted.sum().astype(jnp.float32),
+            "top1": totals["top1"] + right.sum(-1, dtype=totals["top1"].dtype),
+            "loss": totals["loss"] + losses.sum(-1, dtype=totals["loss"].dtype),
+            "images": totals["images"] + counted.sum(dtype=totals["images"].dtype),
         }
 
     def finish(self, totals: Totals) -> dict[str, Float[np.ndarray, " N"]]:
@@ -80,6 +79,17 @@ class Classification(Task):
     def quality(self, outputs: Float[np.ndarray, "N images K"], targets: np.ndarray) -> Float[np.ndarray, "N images"]:
         return (outputs.argmax(-1) == targets).astype(np.float64)
 
+    def answers(self, outputs: Float[np.ndarray, "*N K"], class_names: Sequence[str]) -> Shaped[np.ndarray, "*N"]:
+        return _named(class_names, outputs.shape[-1])[outputs.argmax(-1)]
+
+    def truth(self, targets: Int[np.ndarray, " images"], class_names: Sequence[str]) -> list[str]:
+        return _named(class_names, int(targets.max()) + 1)[targets].tolist()
+
     def confidence(self, outputs: Float[np.ndarray, "*N K"]) -> Float[np.ndarray, "*N"]:
         """The largest softmax probability."""
         return 1 / np.exp(outputs - outputs.max(-1, keepdims=True)).sum(-1)
+
+
+def _named(class_names: Sequence[str], count: int) -> Shaped[np.ndarray, " K"]:
+    """The names of classes; their numbers where there are none."""
+    return np.array(list(class_names) or [str(number) for number in range(count)])

@@ -4,11 +4,11 @@ Dimensions: N widths, B examples of a batch.
 """
 
 import abc
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Shaped
 
 Outputs = Array
 Targets = Any
@@ -72,6 +72,19 @@ class Task(abc.ABC):
     @abc.abstractmethod
     def quality(self, outputs: np.ndarray, targets: Any) -> Float[np.ndarray, "N images"]:
         """How good each output is by the first metric: its mean over examples, where it is one."""
+
+    @abc.abstractmethod
+    def answers(self, outputs: np.ndarray, class_names: Sequence[str]) -> Shaped[np.ndarray, "*N"]:
+        """Each output in words; from outputs with any leading axes.
+
+        Args:
+            outputs: of the network.
+            class_names: one for each class, or none.
+        """
+
+    @abc.abstractmethod
+    def truth(self, targets: Any, class_names: Sequence[str]) -> list[str]:
+        """Each target in words, as `answers` says it."""
 
     @abc.abstractmethod
     def confidence(self, outputs: np.ndarray) -> Float[np.ndarray, "*N"]:

@@ -73,7 +73,7 @@ def calibrate(
         raise ValueError(f"calibrated widths must hold 1, got {tuple(at)}")
     until = widths.last_of(axes(model), at)
     # Two widths of one sub-network need statistics once.
-    first = {last: width for last, width in reversed(list(zip(until, at, strict=True)))}
+    first = dict(reversed(list(zip(until, at, strict=True))))
     for norm in norms(model):
         norm.forget(sorted(first))
     order = _in_order(model, data.image_size)

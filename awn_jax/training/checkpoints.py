@@ -1,8 +1,8 @@
 """Checkpoints: the only file that knows Orbax.
 
-A checkpoint has three items: `model` (step, parameters, and all else that the network holds), `training` (the optimiser's state
-and the run's random key) and `checksums`, so that a network is read without its optimiser, and a flipped bit does not pass for a
-weight.
+A checkpoint has three items: `model` (step, parameters, and all else that the network holds), `training` (the optimiser's
+state and the run's random key) and `checksums`. So a network is read without its optimiser, and a flipped bit does not pass
+for a weight.
 """
 
 import hashlib
@@ -156,8 +156,8 @@ def _is_float(leaf: Any) -> bool:
 
 def _damaged(reason: str) -> str:
     return (
-        f"cannot be restored ({reason}). If it is of another network, choose another workdir; if it is damaged, move that folder "
-        "away to go on from the checkpoint before it"
+        f"cannot be restored ({reason}). If it is of another network, choose another workdir; if it is damaged, move that "
+        "folder away to go on from the checkpoint before it"
     )
 
 

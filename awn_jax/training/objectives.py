@@ -60,7 +60,9 @@ def nested(
     of a weighted sum of their losses is one backward pass. Drawn widths are data, not program.
 
     Args:
-        graphdef, params, rest: of the model, see `training.split`.
+        graphdef: of the model, see `training.split`.
+        params: its parameters.
+        rest: all else that it holds.
         images: as the network expects them.
         targets: of the task; for a classifier, labels [B], or shares of the classes [B, K].
         plan: the widths.
@@ -73,8 +75,8 @@ def nested(
     obstacle = nnx.merge(graphdef, params, rest, copy=True).obstacle(images.shape[1:])
     if obstacle:
         raise ValueError(
-            f"nested training needs narrow networks that are prefixes of the wide one: {obstacle}. Use sequential training, or, "
-            "for code that is no op, model.trust(images) first"
+            f"nested training needs narrow networks that are prefixes of the wide one: {obstacle}. Use sequential training, "
+            "or, for code that is no op, model.trust(images) first"
         )
 
     def loss(params: Tree) -> tuple[Array, tuple[Array, Tree]]:

@@ -33,10 +33,13 @@ def learning_rate(
             marks = [round(share * steps) for share in at]
             return lambda step: peak * _power(factor, marks, step)
         case "linear":
-            return optax.linear_schedule(peak, 0.0, steps)
+            rate = optax.linear_schedule(peak, 0.0, steps)
         case "cosine":
-            return optax.cosine_decay_schedule(peak, steps)
-    raise ValueError(f"schedule must be 'step', 'linear' or 'cosine', got {schedule!r}")
+            rate = optax.cosine_decay_schedule(peak, steps)
+        case _:
+            raise ValueError(f"schedule must be 'step', 'linear' or 'cosine', got {schedule!r}")
+    # Optax takes whole numbers from others, which JAX may be told to refuse.
+    return lambda step: rate(jnp.asarray(step, jnp.float32))
 
 
 def _power(factor: float, marks: list[int], step: Any) -> Any:

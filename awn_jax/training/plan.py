@@ -95,7 +95,9 @@ def every(
     Args:
         axes: those of all layers of the network.
         minimum: α_min.
-        total, ends, distillation: see `fixed`.
+        total: see `fixed`.
+        ends: likewise.
+        distillation: likewise.
 
     Raises:
         ValueError: if `minimum` is outside (0, 1].
@@ -117,7 +119,8 @@ def random(
         axes: those of all layers of the network.
         minimum: α_min.
         passes: how many widths a step learns from.
-        total, distillation: see `fixed`.
+        total: see `fixed`.
+        distillation: likewise.
 
     Raises:
         ValueError: if `passes` is below 2, or there is only one sub-network.

@@ -31,7 +31,7 @@ class MetricsLog:
         files.write_text(path, "".join(line + "\n" for line in kept))
         self._file = path.open("a", buffering=1)
 
-    def write(self, metrics: Mapping[str, float]) -> None:
+    def write(self, metrics: Mapping[str, float | int]) -> None:
         self._file.write(json.dumps(dict(metrics)) + "\n")
 
     def close(self) -> None:

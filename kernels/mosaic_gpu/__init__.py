@@ -1,1 +1,1 @@
-"""The parts of `kernels.pallas_mosaic_gpu`: tile sizes, schedules, shared memory, and the two Hopper kernels."""
+"""`pallas_mosaic_gpu`: implicit matrix products for Hopper GPUs, in Pallas Mosaic GPU. docs/kernels_gpu.md draws them."""

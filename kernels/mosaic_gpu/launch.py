@@ -9,9 +9,9 @@ from jax import lax
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import mosaic_gpu as plgpu
 
+from .config import CONSUMERS
 from .plan import dealt
 from .shared import Index, Ring, interpreting
-from .tiling import CONSUMERS
 
 # An H100's, for building ahead of time where there is no GPU to ask.
 DEFAULT_MULTIPROCESSORS = 132

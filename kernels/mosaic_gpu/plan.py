@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import staircase
-from ..backend import Padding, Strides
+from ..geometry import Padding, Strides
 from ..staircase import Visible
-from .tiling import LANE, MAX_BOX
+from .config import LANE, MAX_BOX
 
 Table = np.ndarray[Any, np.dtype[np.int32]]
 Box = tuple[int, int, int]

@@ -13,7 +13,7 @@ from jax.experimental.pallas import mosaic_gpu as plgpu
 from jax.typing import DTypeLike
 
 from ..target import target_platform
-from .tiling import LANE
+from .config import LANE
 
 # References, barriers and traced indices have no public types.
 Ref = Any

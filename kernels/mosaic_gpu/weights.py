@@ -11,10 +11,11 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import mosaic_gpu as plgpu
 from jaxtyping import Array, Float
 
+from ..geometry import round_up
+from .config import CONSUMERS, LANE, WeightTiling
 from .launch import launch, multiprocessors
 from .plan import Tap, WeightBlock, box_grid, choose_box, table
 from .shared import BoxBuffer, Index, Ref, Ring, matrix_transforms, unravel
-from .tiling import CONSUMERS, LANE, WeightTiling
 
 # What filling the ring, and writing a partial sum and reading it back, cost in pixels of one block's arithmetic:
 # estimates for an H100, from 2048 multiply-adds per clock and 13 bytes of memory per clock and multiprocessor.
@@ -26,7 +27,7 @@ def block_weight_product(
     dy: Float[Array, "B H W K"],
     blocks: list[WeightBlock],
     taps: list[Tap],
-    tiling: WeightTiling,
+    config: WeightTiling,
 ) -> Float[Array, "splits taps Cw Kw"]:
     """Returns partial sums of dw[tap, c, k] = Σ_pixels x[pixel moved by the tap, c] · dy[pixel, k].
 
@@ -35,23 +36,23 @@ def block_weight_product(
       dy: gradient of the outputs; K a multiple of 8.
       blocks: blocks to compute.
       taps: taps, which blocks refer to.
-      tiling: tile sizes.
+      config: tile sizes.
 
     Returns:
       float32 partial sums, to be added over the splits. Blocks not asked for hold anything, NaN included.
     """
     batch, height, width, out_channels = dy.shape
-    box = choose_box(batch, height, width, tiling.pixels)
+    box = choose_box(batch, height, width, config.pixels)
     grid = box_grid((batch, height, width), box)
     tiles = math.prod(grid)
-    splits = min(tiles, tiling.splits or fill_splits(len(blocks), batch * height * width, multiprocessors()))
+    splits = min(tiles, config.splits or fill_splits(len(blocks), batch * height * width, multiprocessors()))
     tiles_per_split = -(-tiles // splits)
-    a = BoxBuffer((tiling.stages, tiling.taps * tiling.rows // LANE), box, x.dtype)
-    b = BoxBuffer((tiling.stages, tiling.columns // LANE), box, x.dtype)
-    down, across = tiling.rows // LANE, tiling.columns // LANE
+    a = BoxBuffer((config.stages, config.taps * config.rows // LANE), box, x.dtype)
+    b = BoxBuffer((config.stages, config.columns // LANE), box, x.dtype)
+    down, across = config.rows // LANE, config.columns // LANE
     own = down // CONSUMERS
     # What a consumer accumulates: (tap, block of input channels, block of output channels).
-    parts = list(itertools.product(range(tiling.taps), range(own), range(across)))
+    parts = list(itertools.product(range(config.taps), range(own), range(across)))
     all_taps = len({tap.weights for tap in taps})
     dy = dy[:, :, None, :, None, :]
 
@@ -61,7 +62,7 @@ def block_weight_product(
         start = split * tiles_per_split
         stop = lax.min(start + tiles_per_split, jnp.int32(tiles))
         block = WeightBlock(*(block_table[entry, i] for i in range(len(WeightBlock._fields))))
-        own_taps = [Tap(*(tap_table[block.tap + t, i] for i in range(len(Tap._fields)))) for t in range(tiling.taps)]
+        own_taps = [Tap(*(tap_table[block.tap + t, i] for i in range(len(Tap._fields)))) for t in range(config.taps)]
         return split, start, lax.max(stop - start, 0), block, own_taps
 
     def produce(item: Index, step: Index, ring: Ring, refs: Any, _: Ref, shared: Any) -> Index:
@@ -121,16 +122,15 @@ def block_weight_product(
             plgpu.copy_smem_to_gmem(staged.at[warpgroup], target)
         return step + steps
 
-    in_channels = -(-x.shape[-1] // tiling.rows) * tiling.rows
-    out_channels = -(-out_channels // tiling.columns) * tiling.columns
+    in_channels, out_channels = round_up(x.shape[-1], config.rows), round_up(out_channels, config.columns)
     partial = launch(
         produce,
         consume,
         (x, dy, jnp.asarray(table(blocks)), jnp.asarray(table(taps))),
         jax.ShapeDtypeStruct((splits * all_taps, in_channels, out_channels), jnp.float32),
         items=len(blocks) * splits,
-        stages=tiling.stages,
-        copies_per_step=tiling.taps * down + across,
+        stages=config.stages,
+        copies_per_step=config.taps * down + across,
         scratch=(
             a.scratch(),
             b.scratch(),

@@ -13,11 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from awn_jax import LeNet3C1L, cost, data, export
+from awn_jax import LeNet3C1L, cost, data, experiment, export, methods
 from awn_jax import config as configs
-from awn_jax import experiment, methods
 from awn_jax.models import axes, distinct_widths
-from awn_jax.training import nested, plan, sequential, split
+from awn_jax.training import nested, plan, split
 
 WIDTHS = (0.25, 0.5, 0.75, 1.0)
 START = [

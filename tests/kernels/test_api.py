@@ -1,14 +1,10 @@
 """The public ops: checks, dispatch, matrix product, transformations."""
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from awn_kernels import IMPLEMENTATIONS, api, heuristics, staircase, target_platform, triangular_conv, triangular_matmul
-from awn_kernels.bench_train import LENET, WIDE, train
-from awn_kernels.shapes import SHAPES
+from awn_kernels import IMPLEMENTATIONS, api, target_platform, triangular_conv, triangular_matmul
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
@@ -40,7 +36,7 @@ def layers(draw):
     )
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(layers(), st.sampled_from(["xla_staircase", None]), st.sampled_from(["float32", "bfloat16"]))
 def test_any_staircase_matches_the_definition(case, implementation, dtype):
     check(case, dtype, implementation)
@@ -123,7 +119,7 @@ def test_a_gradient_of_a_gradient(implementation, float64):
 
         return jnp.sum(jax.grad(loss)(x) ** 2)
 
-    inside = jnp.where(jnp.arange(2)[:, None] < jnp.array((1, 2)), w, 0)
+    inside = w.at[:, :, 1, 0].set(0)  # the second input, to the first output
 
     def expected(x):
         def loss(x):
@@ -156,65 +152,3 @@ def test_named_implementations_that_cannot_run_say_why():
         assert implementation in IMPLEMENTATIONS
         with target_platform("cpu"), pytest.raises(NotImplementedError, match=f'"{implementation}" cannot'):
             triangular_conv(X, W, VISIBLE, implementation=implementation)
-
-
-def blocks_of(product, channels):
-    """Returns the lengths of a triangle's blocks, and the multiply-accumulates per tap and pixel that they spend."""
-    visible = triangle(channels)
-    config = heuristics.staircase_config(product, (3, 3, channels, channels), visible, (1, 1))
-    if product == "input_gradient":
-        rows = staircase.block_rows(visible, config.blocks, config.multiple)
-        return [row.stop - row.start for row in rows], sum((row.stop - row.start) * row.depth for row in rows)
-    columns = staircase.block_columns(visible, channels, config.blocks, config.multiple)
-    return [column.stop - column.start for column in columns], staircase.visited_macs(columns, channels)
-
-
-@pytest.mark.parametrize("product", ["forward", "input_gradient", "weight_gradient"])
-class TestBlocks:
-    def test_dense_layers_are_never_cut(self, product):
-        assert heuristics.staircase_config(product, (3, 3, 512, 512), (512,) * 512, (1, 1)).blocks == 1
-
-    @pytest.mark.parametrize(("channels", "share"), [(128, 0.63), (256, 0.57), (512, 0.57), (1024, 0.57)])
-    def test_wide_layers_skip_nearly_half(self, product, channels, share):
-        _, spent = blocks_of(product, channels)
-        assert spent <= share * channels**2
-
-    @pytest.mark.parametrize("channels", [130, 136, 200, 452])
-    def test_blocks_of_uneven_layers_are_whole_vectors(self, product, channels):
-        lengths, _ = blocks_of(product, channels)
-        assert len(lengths) > 1
-        assert all(length % 16 == 0 for length in lengths[:-1])
-
-    def test_strided_input_gradients_stay_whole(self, product):
-        blocks = heuristics.staircase_config(product, (3, 3, 256, 256), triangle(256), (2, 2)).blocks
-        assert (blocks == 1) is (product == "input_gradient")
-
-
-class TestHeuristics:
-    def test_an_accelerators_own_kernels_are_taken_by_name_alone(self):
-        for channels in (45, 1023, 1024):
-            assert heuristics.implementation("gpu", (3, 3, channels, channels)) == "reference"
-        assert heuristics.implementation("tpu", (3, 3, 1023, 1024)) == "reference"
-        assert heuristics.implementation("tpu", (3, 3, 1024, 1024)) == "xla_staircase"
-
-    def test_narrow_layers_stay_whole(self):
-        assert heuristics.staircase_config("forward", (3, 3, 45, 45), triangle(45), (1, 1)).blocks == 1
-
-    def test_names_an_implementation_that_runs_on_every_platform(self):
-        assert heuristics.implementation("cpu", W.shape) == "xla_staircase"
-        for platform in ("cpu", "gpu", "tpu"):
-            for shape in SHAPES:
-                with target_platform(platform):
-                    y = jax.eval_shape(shape.conv, *shape.arguments())
-                assert y.shape == (shape.batch, shape.out_size, shape.out_size, shape.out_channels)
-
-
-@pytest.mark.parametrize(
-    "network",
-    [dataclasses.replace(LENET, batch=8), dataclasses.replace(WIDE, batch=4, size=8)],
-    ids=["any_width_lenet", "wide"],
-)
-def test_trains_to_the_loss_of_the_reference(network):
-    ours, theirs = (train(network, implementation, steps=4) for implementation in (None, "reference"))
-    assert ours[-1] < ours[0]
-    np.testing.assert_allclose(ours, theirs, rtol=1e-4)

@@ -1,22 +1,26 @@
 """The benchmark: checks before it times, compares fairly, ends with JSON; the ahead-of-time TPU compiler."""
 
+import dataclasses
 import json
+import subprocess
+import sys
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
-from awn_kernels import bench, reference, timing, tpu_compile
-from awn_kernels.roofline import CHIPS, roofline
-from awn_kernels.shapes import SHAPES, Shape, at_widths, find
-from awn_kernels.timing import Times
+from awn_kernels import reference, shapes, timing
+from awn_kernels.backend import PRODUCTS
+from awn_kernels.bench import __main__ as bench
+from awn_kernels.bench import measure, tpu, train
+from awn_kernels.bench.roofline import CHIPS, roofline
+from awn_kernels.pallas_tpu.compile import can_compile
+from awn_kernels.shapes import Shape, find
 
 TINY = Shape("tiny", 6, 8, 8, batch=2)
 
 
 def test_last_line_is_json(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(bench, "find", lambda name: TINY)
-    monkeypatch.setattr(timing, "matmul_peak", lambda clock: 1e12)
+    monkeypatch.setattr(shapes, "SHAPES", (TINY,))
+    monkeypatch.setattr(timing, "matmul_peak", lambda size, dtype, clock: 1e12)
     plot = tmp_path / "plots" / "bench.png"
     bench.main(
         ["--shapes", "tiny", "--quick", "--rounds", "1", "--implementations", "auto", "reference", "--plot", str(plot)]
@@ -31,43 +35,24 @@ def test_last_line_is_json(tmp_path, capsys, monkeypatch):
 
 
 def test_wrong_results_are_not_timed(monkeypatch):
-    monkeypatch.setattr(timing, "interleaved", lambda *_: pytest.fail("timed a wrong result"))
+    monkeypatch.setattr(measure, "interleaved", lambda *_, **__: pytest.fail("timed a wrong result"))
     monkeypatch.setattr(
-        "awn_kernels.xla_staircase.forward", lambda *args, **static: 1.001 * reference.forward(*args, **static)
+        "awn_kernels.xla.ops.forward", lambda *args, **static: 1.001 * reference.forward(*args, **static)
     )
     with pytest.raises(AssertionError, match="auto at tiny is off by"):
-        bench.measure(TINY, "forward", ["auto"], rounds=1, peak=1e12, options={})
-
-
-def test_ratios_are_taken_within_rounds():
-    # A neighbour makes the second round three times as slow for both: the ratio of medians would be 6.
-    ours, theirs = Times((1.0, 3.0, 1.0)), Times((2.0, 6.0, 6.0))
-    assert ours.speed_against(theirs) == 2
-    assert ours.median == 1
-    assert ours.spread == 1
-
-
-def test_candidates_take_turns():
-    order = []
-    candidates = {name: (lambda x, name=name: order.append(name) or x, (jnp.ones(()),)) for name in "ab"}
-    times = timing.interleaved(candidates, rounds=2)
-    assert [len(t.seconds) for t in times.values()] == [2, 2]
-    runs = [name for i, name in enumerate(order) if i == 0 or name != order[i - 1]]
-    assert runs == list("ab" * 3)
+        measure.measure(TINY, "forward", ["auto"], rounds=1, peak=1e12, options={})
 
 
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
         (["--quick", "--widths", "0.5"], "--quick measures width 1 alone"),
-        (["--train", "--shapes", "resnet_64"], "--train has networks of its own"),
-        (["--train", "--widths", "0.5"], "--quick, --widths and --implementations are of the layers' benchmark"),
         (["--widths", "2"], "must be in (0, 1], got 2"),
-        (["--rounds", "0"], "--rounds must be at least 1, got 0"),
+        (["--rounds", "0"], "argument --rounds: must be at least 1, got 0"),
         (["--implementations", "pallas_mosaic_gpu"], "invalid choice: 'pallas_mosaic_gpu'"),
     ],
 )
-def test_flags_that_mean_nothing_together_are_refused(capsys, flags, message):
+def test_flags_that_mean_nothing_are_refused(capsys, flags, message):
     with pytest.raises(SystemExit):
         bench.main(flags)
     assert message in capsys.readouterr().err
@@ -83,31 +68,30 @@ def test_roofline_counts_what_the_blocks_spend():
     np.testing.assert_allclose(arithmetic, 2 * shape.batch * shape.out_size**2 * visited / CHIPS[0].flops)
 
 
-def test_named_shapes():
-    triangle = find("resnet_256")
-    assert triangle.visible == tuple(range(1, 257))
-    assert find("lenet_conv1").visible == (1,) * 45
-    assert find("mobilenet_expand_34").visible[:7] == (1,) * 6 + (2,)
-    assert find("mobilenet_project_34").visible[:2] == (6, 12)
-    assert find("mobilenet_head").visible[-1] == 452
-    # An ordinary layer of equal weights, to a channel's rounding.
-    narrow = triangle.narrower()
-    assert narrow.in_channels * narrow.out_channels == pytest.approx(sum(triangle.visible), rel=0.01)
-    with pytest.raises(ValueError, match="no shape is named 'alexnet'"):
-        find("alexnet")
+def test_runs_in_a_checkout_and_names_the_shapes_there_are(repository):
+    command = [sys.executable, "-m", "kernels.bench", "--shapes", "alexnet"]
+    done = subprocess.run(command, cwd=repository, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2
+    error = (
+        "python -m kernels.bench: error: argument --shapes: no shape is named 'alexnet', the names are ['lenet_conv1', "
+    )
+    assert done.stderr.splitlines()[-1].startswith(error)
 
 
-@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.name)
-def test_a_width_is_a_prefix(shape):
-    for narrow in at_widths(shape):
-        assert narrow.visible == shape.visible[: narrow.out_channels]
-        x, w = narrow.arguments(batch=1)
-        assert jax.eval_shape(narrow.conv, x, w).shape == (1, narrow.out_size, narrow.out_size, narrow.out_channels)
+@pytest.mark.parametrize(
+    "network",
+    [dataclasses.replace(train.LENET, batch=8), dataclasses.replace(train.WIDE, batch=4, size=8)],
+    ids=["any_width_lenet", "wide"],
+)
+def test_trains_to_the_loss_of_the_reference(network):
+    ours, theirs = (train.train(network, implementation, steps=4) for implementation in (None, "reference"))
+    assert ours[-1] < ours[0]
+    np.testing.assert_allclose(ours, theirs, rtol=1e-4)
 
 
-@pytest.mark.skipif(not tpu_compile.libtpu_is_installed(), reason="needs the TPU compiler: pip install libtpu")
-@pytest.mark.parametrize("product", tpu_compile.PRODUCTS)
+@pytest.mark.skipif(not can_compile(), reason="needs the TPU compiler: pip install libtpu")
+@pytest.mark.parametrize("product", PRODUCTS)
 def test_tpu_kernels_compile_for_real_chips(product):
-    compiled = tpu_compile.compile_kernel(find("resnet_256"), product, "bfloat16", "v5e")
+    compiled = tpu.compile_kernel(find("resnet_256"), product, "bfloat16", "v5e")
     assert compiled.code > 0
     assert (compiled.visited, compiled.blocks) == (3, 4)

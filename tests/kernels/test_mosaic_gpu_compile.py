@@ -3,8 +3,8 @@
 import re
 
 import pytest
-from awn_kernels.mosaic_gpu.offline import offline_sharding
-from awn_kernels.mosaic_gpu.tiling import ConvTiling, WeightTiling
+from awn_kernels.mosaic_gpu.compile import offline_sharding
+from awn_kernels.mosaic_gpu.config import ConvTiling, WeightTiling
 
 from tests.kernels.mosaic_shapes import LAYERS, lower_products
 

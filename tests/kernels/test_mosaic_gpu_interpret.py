@@ -4,14 +4,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from awn_kernels import pallas_mosaic_gpu, triangular_conv, triangular_matmul
-from awn_kernels.bench_gpu import check as check_bench
-from awn_kernels.bench_gpu import search
-from awn_kernels.bench_gpu.layers import TINY_LAYERS
-from awn_kernels.bench_gpu.timing import Deadline
-from awn_kernels.mosaic_gpu import shared
+from awn_kernels import triangular_conv, triangular_matmul
+from awn_kernels.bench.gpu import check as check_bench
+from awn_kernels.bench.gpu import search
+from awn_kernels.bench.gpu.layers import TINY_LAYERS
+from awn_kernels.mosaic_gpu import ops, shared
+from awn_kernels.mosaic_gpu.config import ConvTiling, WeightTiling
 from awn_kernels.mosaic_gpu.shared import interpret_mode
-from awn_kernels.mosaic_gpu.tiling import ConvTiling, WeightTiling
+from awn_kernels.timing import Deadline
 from jax.experimental.pallas import mosaic_gpu as plgpu
 
 from tests.kernels import oracle
@@ -69,13 +69,9 @@ def products_with(case, conv, weight):
     shared_arguments = {"strides": case.strides, "padding": case.padding}
     with interpret_mode():
         got = (
-            pallas_mosaic_gpu.forward(x, w, case.visible, tiling=conv, **shared_arguments),
-            pallas_mosaic_gpu.input_gradient(
-                dy, w, case.visible, x_shape=case.x_shape, tiling=conv, **shared_arguments
-            ),
-            pallas_mosaic_gpu.weight_gradient(
-                x, dy, case.visible, w_shape=case.w_shape, tiling=weight, **shared_arguments
-            ),
+            ops.forward(x, w, case.visible, config=conv, **shared_arguments),
+            ops.input_gradient(dy, w, case.visible, x_shape=case.x_shape, config=conv, **shared_arguments),
+            ops.weight_gradient(x, dy, case.visible, w_shape=case.w_shape, config=weight, **shared_arguments),
         )
     return got, oracle.products(case, x, w, dy), oracle.bounds(case, x, w, dy, "bfloat16")
 
@@ -126,4 +122,4 @@ def test_race_detector_sees_a_slot_that_is_refilled_too_early(monkeypatch):
     case = BY_NAME["wide"]
     x, w, _ = arrays(case, "bfloat16")
     with interpret_mode(detect_races=True), pytest.raises(jax.errors.JaxRuntimeError, match="RACE DETECTED"):
-        pallas_mosaic_gpu.forward(x, w, case.visible, strides=case.strides, padding=case.padding).block_until_ready()
+        ops.forward(x, w, case.visible, strides=case.strides, padding=case.padding).block_until_ready()

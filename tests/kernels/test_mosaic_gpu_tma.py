@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from awn_kernels.mosaic_gpu.tiling import ConvTiling, WeightTiling
+from awn_kernels.mosaic_gpu.config import ConvTiling, WeightTiling
 from jax.experimental.mosaic.gpu import launch_context
 from jaxlib.mlir import ir
 

@@ -6,10 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from awn_kernels import pallas_tpu, target_platform, tpu_gemm, triangular_conv
-from awn_kernels.config import TpuConfig
+from awn_kernels import target_platform, triangular_conv
+from awn_kernels.pallas_tpu import conv, ops
+from awn_kernels.pallas_tpu.config import TpuConfig
+from awn_kernels.pallas_tpu.tiles import Taps
 from awn_kernels.shapes import SHAPES
-from awn_kernels.tpu_gemm import Taps
 from jax.experimental.pallas import tpu as pltpu
 
 from tests.kernels.suite import CASES, TriangularConvSuite
@@ -69,11 +70,11 @@ def test_visits_as_many_blocks_as_the_staircase_holds(shape):
 def test_never_reads_a_block_past_the_staircase():
     config = TpuConfig(batch=8, rows=2)
     visible = tuple(128 * (k // 128 + 1) for k in range(384))
-    visited = pallas_tpu.blocks(visible, 384, config)
+    visited = ops.blocks(visible, 384, config)
     past = np.arange(384)[:, None] >= np.asarray(visible)
     w = jnp.where(past, jnp.nan, jnp.ones((1, 1, 384, 384)))
     with interpreted():
-        y = tpu_gemm.gemm(jnp.ones((1, 2, 3, 8, 384)), w, visited, Taps((1, 1), (1, 1)), config)
+        y = conv.gemm(jnp.ones((1, 2, 3, 8, 384)), w, visited, Taps((1, 1), (1, 1)), config)
     np.testing.assert_array_equal(y, np.broadcast_to(np.asarray(visible, np.float32), y.shape))
 
 

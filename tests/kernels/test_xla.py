@@ -4,9 +4,9 @@ from unittest import mock
 
 import jax
 import pytest
-from awn_kernels import heuristics
-from awn_kernels.config import StaircaseConfig
 from awn_kernels.shapes import find
+from awn_kernels.xla import ops
+from awn_kernels.xla.config import StaircaseConfig
 
 from tests.kernels.oracle import Case
 from tests.kernels.suite import CASES, TriangularConvSuite, check
@@ -23,7 +23,7 @@ class TestAutomaticChoice(TriangularConvSuite):
 def configured(methods):
     """Cuts every layer into three blocks, whatever the heuristic would do, computed by the given methods."""
     return mock.patch.object(
-        heuristics, "staircase_config", lambda product, *_: StaircaseConfig(3, methods.get(product, "convolution"))
+        ops, "staircase_config", lambda product, *_: StaircaseConfig(3, methods.get(product, "convolution"))
     )
 
 
@@ -51,7 +51,7 @@ def test_forms_for_some_widths_match_the_definition(forward, strides):
     def config(product, *_):
         return StaircaseConfig(2, forward if product == "forward" else "dilated", multiple=16)
 
-    with mock.patch.object(heuristics, "staircase_config", config):
+    with mock.patch.object(ops, "staircase_config", config):
         check(case, "float32", "xla_staircase")
 
 

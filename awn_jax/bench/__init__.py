@@ -1,0 +1,1 @@
+"""How fast one pass for all widths is, measured side by side in one process."""

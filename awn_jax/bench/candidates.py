@@ -1,0 +1,85 @@
+"""What is timed: training steps and sweeps of one network, each a function that does it once and waits for it."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from awn_jax import build, data, training
+from awn_jax.config import Config
+from awn_jax.evaluation.scorers import make_program
+from awn_jax.training import plan as plans
+
+SWEEP_BATCH = 1000
+FOUR = (0.25, 0.5, 0.75, 1.0)
+
+Call = Callable[[], None]
+
+
+def steps(config: Config, image_size: tuple[int, int, int], classes: int) -> dict[str, Call]:
+    """Training steps by name.
+
+    Args:
+        config: of the network and the step; its family must nest.
+        image_size: height, width and planes.
+        classes: number of classes.
+    """
+    images = _random_images(8 * config.train.batch_size, image_size, classes)
+    model = build.network(config, image_size, classes, implementation=config.train.implementation)
+    four = plans.fixed([max(width, config.widths.minimum) for width in FOUR])
+    plan_of = {
+        "full width only": ("nested", plans.fixed((1.0,))),
+        "all widths, nested": ("nested", build.width_plan(config, model)),
+        "four widths, nested": ("nested", four),
+        "four widths, sequential": ("sequential", four),
+    }
+    return {name: _step(config, model, images, how, plan) for name, (how, plan) in plan_of.items()}
+
+
+def _step(config: Config, model: nnx.Module, images: data.ImageSet, how: str, plan: plans.WidthPlan) -> Call:
+    mesh = data.data_mesh()
+    optimizer, _ = build.optimizer(config, 1000)
+    feed = build.feed(config, images, mesh)
+    preparation = data.Preparation((0.3,) * images.image_size[2], (0.3,) * images.image_size[2])
+    train = training.make_train_steps(
+        model, optimizer, training.OBJECTIVES[how], plan, preparation, feed, build.task(config)
+    )
+    state = data.replicate(training.init_state(model, optimizer, 0), mesh)
+    rows = feed.steps(0, 1)
+
+    def step() -> None:
+        nonlocal state
+        state, metrics = train(state, feed.constants, rows)
+        metrics["loss"].block_until_ready()
+
+    return step
+
+
+def sweeps(config: Config, image_size: tuple[int, int, int], classes: int) -> dict[str, Call]:
+    """Scoring one batch at full width only, and at every width; arguments as for `steps`."""
+    model, task = build.network(config, image_size, classes), build.task(config)
+    model.eval()
+    images = _random_images(SWEEP_BATCH, image_size, classes)
+    batch = jnp.asarray(images.images), jnp.asarray(images.labels), jnp.ones(SWEEP_BATCH, bool)
+    state = nnx.split(model)[1]
+    preparation = data.Preparation((0.3,) * image_size[2], (0.3,) * image_size[2])
+    found: dict[str, Call] = {}
+    for name, at in (
+        ("sweep of full width", (1.0,)),
+        ("sweep of all widths", build.width_plan(config, model).widths),
+    ):
+        score, totals = make_program(model, at, preparation, task), task.start(len(at))
+
+        def run(score: Callable = score, totals: object = totals) -> None:
+            jax.block_until_ready(score(state, totals, *batch))
+
+        found[name] = run
+    return found
+
+
+def _random_images(count: int, image_size: tuple[int, int, int], classes: int) -> data.ImageSet:
+    draw = np.random.default_rng(0)
+    images = draw.integers(0, 256, (count, *image_size), np.uint8)
+    return data.ImageSet(images, draw.integers(0, classes, count).astype(np.int32), classes)

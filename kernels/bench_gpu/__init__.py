@@ -1,1 +1,0 @@
-"""Everything to be measured on a Hopper GPU, in one command: `python -m kernels.bench_gpu`."""

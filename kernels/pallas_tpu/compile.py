@@ -1,0 +1,35 @@
+"""Compiling for a TPU on a machine without one: needs libtpu, which holds the compiler."""
+
+import importlib.util
+import os
+
+import jax
+from jax.experimental import topologies
+from jax.sharding import SingleDeviceSharding
+
+CHIPS = {"v5e": "v5e:2x2", "v6e": "v6e:2x2"}
+
+
+def can_compile() -> bool:
+    """Whether the wheel with the compiler is there."""
+    return importlib.util.find_spec("libtpu") is not None
+
+
+def offline_sharding(chip: str) -> SingleDeviceSharding:
+    """Returns a placement on a chip that need not exist: `jit(f).lower(...)` on arrays placed so can be compiled.
+
+    Args:
+      chip: a key of `CHIPS`.
+
+    Returns:
+      The sharding to give to `jax.ShapeDtypeStruct`.
+
+    Raises:
+      NotImplementedError: if libtpu is not installed.
+    """
+    if not can_compile():
+        raise NotImplementedError("compiling for TPUs needs the compiler: pip install libtpu")
+    # There is no machine to ask what it is.
+    os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
+    device: jax.Device = topologies.get_topology_desc(platform="tpu", topology_name=CHIPS[chip]).devices[0]
+    return SingleDeviceSharding(device)
