@@ -109,9 +109,18 @@ def feed(config: Config, images: data.ImageSet, mesh: Mesh, *, on_device: bool |
 
 
 def width_plan(config: Config, model: nnx.Module) -> WidthPlan:
-    """The widths that a step learns from."""
+    """The widths that a step learns from.
+
+    Raises:
+        ConfigError: if they are to be several, and the network has one sub-network alone.
+    """
     settings = config.widths
     total, share = settings.total or None, settings.distillation
+    if settings.train != "fixed" and not widths.cuts(axes(model), settings.minimum):
+        raise ConfigError(
+            f"widths.train must be 'fixed', or model.grid, model.group and widths.minimum leave a second sub-network in "
+            f"[{settings.minimum}, 1], got {settings.train!r}"
+        )
     with naming("widths"):
         match settings.train:
             case "fixed":

@@ -19,11 +19,27 @@ def test_every_config_file_parses_and_survives_json(repository, tmp_path):
         assert configs.load(tmp_path / "config.json") == config
 
 
-@pytest.mark.parametrize("method", configs.METHODS)
-def test_every_method_is_a_config(repository, method):
-    config = configs.read(f"{repository}/configs/lenet_fmnist.py:{method}")
-    own = 1 if method.startswith("single") else 0.05 if method.endswith("wide") else 0.25
-    assert config.widths.minimum == own
+def test_every_method_goes_with_every_config_file(repository):
+    for file in (repository / "configs").glob("*.py"):
+        least = configs.read(str(file)).widths.minimum
+        for method in configs.METHODS:
+            config = configs.read(f"{file}:{method}")
+            expected = 1 if method.startswith("single") else 0.05 if method.endswith("wide") else least
+            assert config.widths.minimum == expected
+            assert config.model.options.core in (0, least)
+            assert config.widths.fixed[0] >= min(least, config.widths.minimum)
+
+
+def test_recipes_of_a_network_may_differ_by_method(repository):
+    def recipe(method):
+        train = configs.read(f"{repository}/configs/mobilenet_v2_cifar10.py:{method}").train
+        return train.epochs, train.learning_rate, train.schedule, train.decay_factor, train.weight_decay
+
+    assert recipe("awn") == recipe("awn_fixed") == (700, 0.02, "step", 0.2, 1e-3)
+    assert recipe("awn_random") == (350, 0.01, "step", 0.1, 1e-3)
+    assert recipe("s_net") == recipe("us_net") == (100, 0.1, "linear", 0.1, 5e-4)
+    with pytest.raises(configs.ConfigError, match="method must be one of .*, got 'avn'"):
+        configs.apply(configs.default("mobilenet_v2"), "awn", {"avn": {}})
 
 
 def test_papers_recipe_is_kept(repository):
@@ -52,6 +68,10 @@ def test_papers_recipe_is_kept(repository):
         ),
         ({"train": {"batch_size": True}}, "config.train.batch_size must be of type int, got True"),
         ({"train": {"decay_at": [0.7, 0.5]}}, "train.decay_at must be ascending"),
+        ({"train": {"nesterov": True, "momentum": 0}}, "train.momentum must be above 0 for nesterov, got 0"),
+        ({"model": {"name": "resnet", "depth": 19}}, "config.model.depth must be one of 18, 34, 50, 101, got 19"),
+        ({"model": {"name": "mobilenet_v1", "blocks": [1, -1]}}, "model.blocks must be 0 or more in each stage"),
+        ({"model": {"name": "mobilenet_v2", "stem_stride": 3}}, "model.stem_stride must be 0, 1 or 2, got 3"),
         ({"model": {"dropout": 1.0}}, r"model.dropout must be in \[0, 1\), got 1.0"),
         ({"model": {"core": 0.5}}, "model.core must be at most widths.minimum=0.25, got 0.5"),
         ({"widths": {"minimum": 0.0}}, r"widths.minimum must be in \(0, 1\], got 0.0"),

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from awn_jax import check_prefix, costs, data, export, families, models
+from awn_jax import build, check_prefix, costs, data, export, families, models
+from awn_jax import config as configs
 from awn_jax.layers import SwitchableBatchNorm
 from awn_jax.network import axes, read
 from awn_jax.training import calibration, nested, plan, sequential, split
@@ -202,3 +203,30 @@ def test_us_net_is_calibrated_in_one_pass_for_each_width(every_model):
     expected = outputs(model, x, 0.5)
     model.train()
     np.testing.assert_allclose(expected, outputs(model, x, 0.5), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("name", "image_size", "family", "options", "message"),
+    [
+        ("mobilenet_v1", (31, 40, 3), "triangular", {}, "at least 32 × 32 pixels for MobileNetV1, got 31 × 40"),
+        ("mobilenet_v2", (16, 16, 3), "s_net", {}, "at least 32 × 32 pixels for MobileNetV2, got 16 × 16"),
+        ("mobilenet_v2", (8, 7, 3), "single", {"form": "cifar"}, "at least 8 × 8 pixels for MobileNetV2, got 8 × 7"),
+        ("resnet", (8, 7, 3), "triangular", {"form": "cifar"}, "at least 8 × 8 pixels for ResNet, got 8 × 7"),
+        ("shufflenet_v1", (28, 28, 1), "us_net", {}, "at least 32 × 32 pixels for ShuffleNetV1, got 28 × 28"),
+        ("resnet", (32, 32, 3), "us_net", {"core": 0.25}, "core 0 for a network of family 'us_net', .* got 1 and 0.25"),
+        ("shufflenet_v1", (32, 32, 3), "triangular", {"group": 8}, "group must be 1 or a multiple of 3, got 8"),
+        ("resnet", (32, 32, 3), "triangular", {"blocks": (1, 1)}, r"blocks must be 4 numbers.*, got \(1, 1\)"),
+    ],
+)
+def test_what_a_network_cannot_take_is_refused(name, image_size, family, options, message):
+    with pytest.raises(ValueError, match=message):
+        models.find(name)(image_size, CLASSES, family=families.make(family), rngs=nnx.Rngs(0), **options)
+
+
+def test_births_that_leave_one_sub_network_are_refused():
+    config = configs.parse({"model": {"name": "mobilenet_v1", "grid": 1}})
+    model = SMALL["mobilenet_v1"].make(fill=False, grid=1)
+    with pytest.raises(configs.ConfigError, match=r"leave a second sub-network in \[0.25, 1\], got 'all'"):
+        build.width_plan(config, model)
+    # More moments than the narrowest layer has channels are fine: it has fewer births.
+    assert len(models.distinct_widths(SMALL["mobilenet_v1"].make(fill=False, grid=64))) > 8

@@ -79,7 +79,7 @@ METHODS: dict[str, dict[str, Any]] = {
             "widths.fixed": (1.0,),
             "widths.minimum": 1.0,
         }
-        for percent in (25, 35, 50, 75, 100)
+        for percent in (25, 50, 75, 100)
     },
 }
 
