@@ -11,9 +11,9 @@ import argparse
 import pathlib
 
 from awn_jax import arguments as types
-from awn_jax import build, data, evaluation, files, hardware, profile
+from awn_jax import build, data, evaluation, files, hardware, page, profile
 from awn_jax import run as runs
-from awn_jax.evaluation import page, report
+from awn_jax.evaluation import report
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -46,16 +46,18 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         parser.error(f"--calibrated must hold 1, full width, got {parsed.calibrated}")
     if parsed.out and len(parsed.workdir) > 1:
         parser.error(f"--out takes the files of one --workdir, got {len(parsed.workdir)}")
+    parsed.whole = parsed.split == "test" and not (parsed.widths or parsed.calibrated or parsed.alpha_min)
+    if parsed.html and not (parsed.whole or parsed.out):
+        parser.error("--html needs --out, except of a sweep of all widths on the test images")
     return parsed
 
 
 def sweep_workdir(workdir: pathlib.Path, parsed: argparse.Namespace) -> evaluation.Sweep:
     # ── what to do
     run = runs.open_run(workdir)
-    whole = parsed.split == "test" and not (parsed.widths or parsed.calibrated or parsed.alpha_min)
-    recorded = bool(parsed.out) or whole
+    recorded = bool(parsed.out) or parsed.whole
     out = pathlib.Path(parsed.out or workdir).expanduser()
-    if recorded or parsed.html:
+    if recorded:
         files.folder(out, "--out" if parsed.out else "--workdir")
     if parsed.calibrated and run.config.model.options.family != "us_net":
         raise runs.RunError(f"--calibrated is for a US-Net, {workdir} has family {run.config.model.options.family!r}")

@@ -38,7 +38,7 @@ def test_recipes_of_a_network_may_differ_by_method(repository):
     assert recipe("awn") == recipe("awn_fixed") == (700, 0.02, "step", 0.2, 1e-3)
     assert recipe("awn_random") == (350, 0.01, "step", 0.1, 1e-3)
     assert recipe("s_net") == recipe("us_net") == (100, 0.1, "linear", 0.1, 5e-4)
-    with pytest.raises(configs.ConfigError, match="method must be one of .*, got 'avn'"):
+    with pytest.raises(configs.ConfigError, match=r"method must be one of .*, got 'avn'"):
         configs.apply(configs.default("mobilenet_v2"), "awn", {"avn": {}})
 
 

@@ -34,3 +34,51 @@ def test_imports_work_under_both_names_of_the_kernels(repository, folder, forbid
     for path in (repository / folder).rglob("*.py"):
         imported = {name.split(".")[0] for name in absolute_imports(path.read_text())}
         assert not imported & forbidden, path
+
+
+def test_files_beside_the_modules_are_installed_too(repository):
+    data = tomllib.loads((repository / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    found: dict[str, list[str]] = {}
+    for path in (repository / "awn_jax").rglob("*"):
+        if path.is_file() and path.suffix not in (".py", ".pyc"):
+            package = ".".join(path.parent.relative_to(repository).parts)
+            found.setdefault(package, []).append(path.name)
+    assert {package: sorted(names) for package, names in found.items()} == data
+
+
+# Each room may import those before it, and those on its own line.
+ROOMS = [
+    {"errors", "registry", "widths"},
+    {"files", "hardware", "arguments"},
+    {"layers"},
+    {"network"},
+    {"families"},
+    {"models"},
+    {"tasks"},
+    {"data"},
+    {"training", "evaluation"},
+    {"config"},
+    {"build"},
+    {"run"},
+    {"loop"},
+    {"anytime", "export", "profile", "bench", "page"},
+    {"paper"},
+]
+
+
+def test_imports_point_one_way(repository):
+    rank = {name: number for number, names in enumerate(ROOMS) for name in names}
+    modules = {
+        path
+        for path in (repository / "awn_jax").rglob("*.py")
+        if path.name != "__init__.py" or path.parent.name != "awn_jax"
+    }
+    for path in modules:
+        own = path.relative_to(repository / "awn_jax").parts[0].removesuffix(".py")
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                names = (
+                    [a.name for a in node.names] if node.module == "awn_jax" else [node.module.removeprefix("awn_jax.")]
+                )
+                for name in names if node.module.startswith("awn_jax") else []:
+                    assert rank[name.split(".")[0]] <= rank[own], f"{path} imports {name}"

@@ -10,8 +10,8 @@ import subprocess
 import numpy as np
 import pytest
 
-from awn_jax import data
-from awn_jax.evaluation import Row, page
+from awn_jax import data, page
+from awn_jax.evaluation import Row
 from awn_jax.tasks import Classification
 
 WIDTHS = (0.25, 0.5, 1.0)

@@ -164,6 +164,8 @@ def test_eval_sweep_of_chosen_widths_and_split(repository, tmp_path, run, traini
         (["--widths", "1.5"], "argument --widths: width must be a number in (0, 1], got 1.5"),
         (["--widths", "0.5", "--alpha-min", "0.3"], "--alpha-min says where all widths begin"),
         (["--calibrated", "0.5"], "--calibrated must hold 1, full width, got [0.5]"),
+        (["--html", "--widths", "0.5"], "--html needs --out, except of a sweep of all widths on the test images"),
+        (["--plot=x.xyz"], "argument --plot: must end with one of .png, .pdf, .svg, .jpg, got x.xyz"),
     ],
 )
 def test_flags_of_eval_sweep_that_mean_nothing_are_refused(capsys, flags, message):

@@ -122,7 +122,7 @@ def write(
     }
     # In a script element, only "<" could end it.
     filled = json.dumps(content, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
-    template = importlib.resources.files("awn_jax.evaluation").joinpath("page.html").read_text(encoding="utf-8")
+    template = importlib.resources.files("awn_jax.page").joinpath("page.html").read_text(encoding="utf-8")
     files.write_text(path, string.Template(template).substitute(title=html.escape(title), data=filled))
 
 
