@@ -1,7 +1,7 @@
 """The networks of the library and their sizes: `python -m awn_jax.models`."""
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from flax import nnx
@@ -60,7 +60,7 @@ def row(listed: Listed, grid: int) -> str:
     cells = [
         listed.title,
         f"{height} × {width}",
-        *_millions([*ordinary.params, *ordinary.macs, triangular.params[-1], *triangular.macs]),
+        *map(_millions, [*ordinary.params, *ordinary.macs, triangular.params[-1], *triangular.macs]),
         *(f"{len(models.distinct_widths(_made(listed, grid=one))):,}" for one in (grid, 0)),
     ]
     return f"| {' | '.join(cells)} |"
@@ -74,8 +74,9 @@ def _made(listed: Listed, **options: Any) -> nnx.Module:
     return made
 
 
-def _millions(numbers: Sequence[int]) -> list[str]:
-    return [f"{number / 1e6:.2f} M" if number < 1e8 else f"{number / 1e6:,.0f} M" for number in map(int, numbers)]
+def _millions(number: Any) -> str:
+    millions = int(number) / 1e6
+    return f"{millions:.2f} M" if millions < 100 else f"{millions:,.0f} M"
 
 
 def main() -> None:
