@@ -14,7 +14,9 @@ from flax import nnx
 
 from awn_jax import LeNet3C1L, build, costs, data, distinct_widths
 from awn_jax import config as configs
+from awn_jax.export import ordinary
 from awn_jax.models import axes
+from awn_jax.tasks import cross_entropy
 from awn_jax.training import nested, optim, plan, split
 
 FOLDER = pathlib.Path(__file__).parent / "golden"
@@ -104,8 +106,6 @@ def test_loss_gradient_and_statistics(float64, name, dropout, make):
 
 
 def test_exported_logits():
-    from awn_jax.export import ordinary
-
     x, _ = images_of(jnp.float32)
     model = shaken(network(jnp.float32, channels=12, core=0.2, fan_in="visible"))
     model.eval()
@@ -137,6 +137,8 @@ def test_two_steps_are_those_computed_layer_by_layer_in_pytorch(float64):
     for expected in TORCH["losses"]:
         learnt = step(params, rest)
         np.testing.assert_allclose(learnt.loss, sum(expected.values()), rtol=1e-9)
+        logits = nnx.merge(graphdef, params, rest, copy=True).logits_at(images, WIDTHS)
+        np.testing.assert_allclose(cross_entropy(logits, labels).mean(-1), list(expected.values()), rtol=1e-9)
         np.testing.assert_allclose([learnt.narrowest, learnt.widest], [expected["0.25"], expected["1.0"]], rtol=1e-9)
         updates, state = optimizer.update(learnt.gradient, state, params)
         params, rest = jax.tree.map(jnp.add, params, updates), learnt.rest

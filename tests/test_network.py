@@ -140,6 +140,17 @@ def test_values_whose_channels_are_born_differently_do_not_go_together():
     assert "add takes values whose channels are born at the same widths" in read(model, SIZE).obstacle
 
 
+def test_code_that_looks_at_the_width_is_not_trusted():
+    x = jax.random.normal(jax.random.key(0), (4, *SIZE))
+    for model in (
+        network(lambda net, x, width: plain(net, x, width) * width),
+        network(lambda net, x, width: plain(net, x, width) if width == 1 else net.stem(x, width)),
+    ):
+        assert read(model, SIZE).keeps_prefix
+        assert "does something else at another width" in model.obstacle(SIZE)
+        np.testing.assert_allclose(model.logits_at(x, (0.5, 1.0))[0], model(x, 0.5), rtol=1e-5, atol=1e-6)
+
+
 def test_two_threads_look_at_once():
     """Neither sees the other's calls, and plain calls meanwhile are plain."""
     models = [network(plain), network(lambda net, x, width: max_pool(net.norm2(net.stem(x, width), width)))]

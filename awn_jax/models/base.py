@@ -18,6 +18,9 @@ from awn_jax.layers.head import check_ascending
 from awn_jax.models.options import Options
 from awn_jax.network import PrefixReport, check_prefix, read
 
+# A width at which every axis has its first channels alone.
+NARROW = 0.001
+
 
 class AnyWidthNetwork(nnx.Module):
     """A network that runs at any width, and at many in one pass.
@@ -93,11 +96,16 @@ class AnyWidthNetwork(nnx.Module):
 
     def nests(self, image_size: Sequence[int]) -> bool:
         """Whether a narrow network is known to be a prefix of the wide one."""
-        return self.prefix_checked or read(self, image_size).keeps_prefix
+        return not self.obstacle(image_size)
 
     def obstacle(self, image_size: Sequence[int]) -> str:
         """What keeps `nests` from being true, in words; nothing if it is true."""
-        return "" if self.prefix_checked else read(self, image_size).obstacle
+        if self.prefix_checked:
+            return ""
+        wide = read(self, image_size)
+        if wide.keeps_prefix and read(self, image_size, NARROW).plan() != wide.plan():
+            return f"{type(self).__name__} does something else at another width"
+        return wide.obstacle
 
     def trust(self, sample: Float[Array, "B H W P"]) -> PrefixReport | None:
         """Tries whether code that is none of the library's ops keeps the prefix property, and sets `prefix_checked` if so.
