@@ -53,5 +53,4 @@ fi
 mkdir -p "$venv/names" && ln -sfn "$PWD/kernels" "$venv/names/awn_kernels"
 # Without conftest.py, which loads the whole project and its dependencies.
 PYTHONPATH="$venv/names" JAX_PLATFORMS=cpu "$venv/bin/python" -m pytest --noconftest \
-  --jaxtyping-packages=awn_kernels,beartype.beartype \
-  tests/kernels/test_mosaic_gpu.py tests/kernels/test_mosaic_gpu_interpret.py tests/kernels/test_mosaic_gpu_compile.py "$@"
+  --jaxtyping-packages=awn_kernels,beartype.beartype tests/kernels/test_mosaic_gpu*.py "$@"

@@ -80,7 +80,10 @@ def test_runs_in_a_checkout_and_names_the_shapes_there_are(repository):
 
 @pytest.mark.parametrize(
     "network",
-    [dataclasses.replace(train.LENET, batch=8), dataclasses.replace(train.WIDE, batch=4, size=8)],
+    [
+        dataclasses.replace(train.LENET, batch=8, size=16),
+        dataclasses.replace(train.WIDE, batch=4, size=4, channels=128),
+    ],
     ids=["any_width_lenet", "wide"],
 )
 def test_trains_to_the_loss_of_the_reference(network):

@@ -165,14 +165,14 @@ def test_splits_fill_the_gpu_without_needless_partial_sums():
     assert fill_splits(blocks=1000, pixels=256, multiprocessors=132) == 1
 
 
-@pytest.mark.parametrize("case", LAYERS, ids=lambda case: case.name)
-def test_every_kernel_lowers_for_cuda(case):
-    for name, lowered in lower_products(case):
-        assert lowered.as_text().count("mosaic_gpu") >= 1, name
-
-
-@pytest.mark.parametrize("conv", [ConvTiling(128, 256, 3), ConvTiling(128, 192, 4, 0), ConvTiling(256, 64, 3, 2)])
-@pytest.mark.parametrize("weight", [WeightTiling(256, 64, stages=4), WeightTiling(128, 256, stages=3, splits=5)])
+@pytest.mark.parametrize(
+    ("conv", "weight"),
+    [
+        (ConvTiling(128, 256, 3), WeightTiling(256, 64, stages=4)),
+        (ConvTiling(128, 192, 4, 0), WeightTiling(128, 256, stages=3, splits=5)),
+        (ConvTiling(256, 64, 3, 2), WeightTiling()),
+    ],
+)
 def test_other_tiles_lower_too(conv, weight):
     visible = tuple(200 * (k + 1) // 264 for k in range(264))
     case = Case("uneven", (8, 15, 14, 200), (3, 3, 200, 264), visible, (2, 1), ((1, 1), (0, 2)))

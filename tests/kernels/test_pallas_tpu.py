@@ -13,7 +13,7 @@ from awn_kernels.pallas_tpu.tiles import Taps
 from awn_kernels.shapes import SHAPES
 from jax.experimental.pallas import tpu as pltpu
 
-from tests.kernels.suite import CASES, TriangularConvSuite
+from tests.kernels.suite import CASES, NumbersSuite, TriangularConvSuite
 
 
 @contextlib.contextmanager
@@ -30,9 +30,13 @@ class TestPallasTpu(TriangularConvSuite):
         return interpreted()
 
 
-class TestPallasTpuBfloat16(TestPallasTpu):
+class TestPallasTpuBfloat16(NumbersSuite):
+    implementation = "pallas_tpu"
     cases = tuple(case for case in CASES if case.name in ("triangle", "strided", "ragged_rectangle", "matmul", "wide"))
     dtypes = ("bfloat16",)
+
+    def context(self):
+        return interpreted()
 
 
 def pallas_calls(jaxpr):

@@ -1,4 +1,7 @@
-"""The copy engine's descriptors, which neither the compiler nor interpret mode checks: the driver refuses bad ones."""
+"""Every kernel at every named layer, lowered for CUDA, and the copy engine's descriptors in it.
+
+Neither the compiler nor interpret mode checks descriptors: the driver refuses bad ones.
+"""
 
 import math
 
@@ -52,7 +55,7 @@ OTHER_TILES = (ConvTiling(128, 256, 3), WeightTiling(128, 256, 128, stages=2))
     [(case, None, None) for case in LAYERS] + [(case, *OTHER_TILES) for case in LAYERS[:4]],
     ids=lambda value: getattr(value, "name", ""),
 )
-def test_descriptors_are_legal(case, conv, weight, descriptors):
+def test_lowers_with_legal_descriptors(case, conv, weight, descriptors):
     lowered = dict(lower_products(case, conv, weight))
     assert len(lowered) == 3
     assert len(descriptors) >= 6  # two operands and a result; of a square layer two products share a kernel
