@@ -18,6 +18,7 @@ import pytest
 from flax import nnx
 
 import awn_jax
+from awn_jax import config, data, profile
 from awn_jax.profile import Latency, Profile, ProfiledWidth, save
 from awn_jax.run import open_run
 
@@ -50,6 +51,8 @@ def run_block(block, name, scope):
 def demo(trained_run, tmp_path, monkeypatch):
     """A folder with a trained and profiled network in runs/demo, which documents begin with."""
     monkeypatch.chdir(tmp_path)
+    # The examples are for one device; the tests have eight.
+    monkeypatch.setattr(data, "data_mesh", lambda: jax.sharding.Mesh(np.array(jax.devices()[:1]), ("data",)))
     folder = pathlib.Path(shutil.copytree(trained_run, tmp_path / "runs" / "demo"))
     store = open_run(folder).store()
     step = store.latest_step()
@@ -124,7 +127,17 @@ def names(digits):
     model.eval()
     images = jnp.asarray(digits.images[:2], jnp.float32) / 255
     public = {name: getattr(awn_jax, name) for name in awn_jax.__all__}
-    return {**public, "model": model, "images": images, "jax": jax, "jnp": jnp, "nnx": nnx, "np": np}
+    return {
+        **public,
+        "config": config,
+        "profile": profile,
+        "model": model,
+        "images": images,
+        "jax": jax,
+        "jnp": jnp,
+        "nnx": nnx,
+        "np": np,
+    }
 
 
 @pytest.mark.parametrize("test", list(examples()), ids=lambda test: test.name)

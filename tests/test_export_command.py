@@ -66,7 +66,7 @@ def test_the_place_is_checked_before_the_network_is_restored(trained_run, tmp_pa
         (["--to=bundle", "--width=0.5"], "--to=bundle takes --widths, got --width=0.5"),
         (["--to=onnx", "--widths", "0.5"], "--to=onnx takes one --width, got --widths; only a bundle holds several"),
         (["--to=flax", "--out=net"], "--out must end in .py with --to=flax, got net"),
-        (["--to=onnx", "--width=3/2"], "width must be in (0, 1], got 3/2"),
+        (["--to=onnx", "--width=3/2"], "width must be a number in (0, 1], got 3/2"),
         (["--to=tflite"], "invalid choice: 'tflite'"),
     ],
 )

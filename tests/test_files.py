@@ -11,12 +11,12 @@ def test_a_write_that_is_killed_leaves_the_file_before_it(tmp_path, monkeypatch)
     path = tmp_path / "config.json"
     files.write_text(path, "before")
 
-    def killed(self, text):
-        with self.open("w") as file:
-            file.write(text[:2])
+    def killed(self, content):
+        with self.open("wb") as file:
+            file.write(content[:2])
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(pathlib.Path, "write_text", killed)
+    monkeypatch.setattr(pathlib.Path, "write_bytes", killed)
     with pytest.raises(KeyboardInterrupt):
         files.write_text(path, "after")
     assert path.read_text() == "before"

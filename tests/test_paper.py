@@ -279,7 +279,7 @@ def test_a_signal_lets_processes_save_and_end(results, flags, tmp_path, monkeypa
         (["table7"], "invalid choice: 'table7'"),
         (["table1", "--confog.train.epochs=1"], "unrecognized arguments: --confog.train.epochs=1"),
         (["table1", "--config.train.epochs"], "--config.train.epochs must have a value"),
-        (["table1", "--config.train.epoch=3"], "the config has no field 'train.epoch'"),
+        (["table1", "--config.train.epoch=3"], "the config has no field 'epoch'"),
         (
             ["table1", "--datasets", "imagenet"],
             "configs/lenet_imagenet.py is not there: --models and --datasets choose",

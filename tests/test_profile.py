@@ -258,7 +258,7 @@ def test_of_very_many_sub_networks_a_bounded_selection_is_profiled(capsys):
         (["--batch-size=4"], "--batch-size is that of a budget"),
         (["--budget-ms=0"], "must be above 0 and finite, got 0"),
         (["--batch-sizes", "1", "-3"], "must be above 0 and finite, got -3"),
-        (["--widths", "1.5"], "width must be in (0, 1], got"),
+        (["--widths", "1.5"], "width must be a number in (0, 1], got 1.5"),
     ],
 )
 def test_mistakes_are_named(capsys, flags, message):

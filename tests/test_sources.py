@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 
 from awn_jax import config as configs
-from awn_jax import data, experiment
+from awn_jax import data, run
 from awn_jax.data import checks, sources
 from awn_jax.data.sources import npz
 from awn_jax.data.sources.found import Found
@@ -205,12 +205,12 @@ def test_training_and_test_images_must_be_of_one_size(tmp_path):
     path = tmp_path / "mine.npz"
     np.savez(path, x_train=IMAGES, y_train=LABELS, x_test=IMAGES[:, :7], y_test=LABELS)
     planes = IMAGES.shape[-1]
-    config = configs.parse({"data": {"name": f"npz:{path}", "mean": [0.0] * planes, "std": [1.0] * planes}})
-    expected = (
-        rf"data.test_split must hold images of size \(8, 8, {planes}\), those of training, got \(7, 8, {planes}\)"
-    )
-    with pytest.raises(configs.ConfigError, match=expected):
-        experiment.load_both(config)
+    config = configs.parse({"model": {"name": "lenet_3c1l"}, "data": {"name": f"npz:{path}"}})
+    begun = run.begin(tmp_path, config, data.load(f"npz:{path}", "train"))
+    with pytest.raises(
+        run.RunError, match=rf"is of images of size \(8, 8, {planes}\), those of test have \(7, 8, {planes}\)"
+    ):
+        begun.images("test")
 
 
 def write_claim(path, shape, content=b""):

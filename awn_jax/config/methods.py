@@ -98,7 +98,7 @@ def apply(
         ConfigError: if there is no such method.
 
     Example:
-        >>> apply(default("lenet_3c1l"), "s_net", {"s_net": {"train.epochs": 30.0}}).train.epochs
+        >>> config.apply(config.default("mobilenet_v2"), "s_net", {"s_net": {"train.epochs": 30.0}}).train.epochs
         30.0
     """
     for name in (method, *(recipes or {})):

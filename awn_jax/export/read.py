@@ -39,7 +39,13 @@ def network(path: pathlib.Path, to: str, width: float | None = None) -> Network:
 
 def _compiled(network: Any) -> Network:
     run = jax.jit(network, compiler_options=hardware.compiler_options())
-    return lambda images: np.asarray(run(np.asarray(images, np.float32)))
+
+    def call(images: np.ndarray) -> np.ndarray:
+        # Flax's own mean pooling widens types without being asked to.
+        with jax.numpy_dtype_promotion("standard"):
+            return np.asarray(run(np.asarray(images, np.float32)))
+
+    return call
 
 
 def _bundle(path: pathlib.Path, width: float | None) -> Network:
