@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from awn_jax import build, check_prefix, costs, data, export, families, models
+from awn_jax import anytime, build, check_prefix, costs, data, export, families, models
 from awn_jax import config as configs
+from awn_jax.export.read import network as read_back
 from awn_jax.layers import SwitchableBatchNorm
 from awn_jax.network import axes, read
 from awn_jax.training import calibration, nested, plan, sequential, split
@@ -203,6 +204,31 @@ def test_us_net_is_calibrated_in_one_pass_for_each_width(every_model):
     expected = outputs(model, x, 0.5)
     model.train()
     np.testing.assert_allclose(expected, outputs(model, x, 0.5), rtol=1e-3, atol=1e-3)
+
+
+def test_widening_gives_what_a_direct_run_gives_for_the_work_of_one_pass(every_model, triangular):
+    x = every_model.images()
+    _, state = anytime.start(triangular, x, 0.5)
+    found, state = anytime.widen(state, 1)
+    np.testing.assert_allclose(found, outputs(triangular, x, 1), rtol=1e-4, atol=1e-4)
+    assert state.macs == costs(triangular, every_model.image_size, [1]).macs[0]
+
+
+@jax.numpy_dtype_promotion("standard")  # Flax's mean of a window
+def test_other_programs_answer_the_same(every_model, triangular, tmp_path):
+    x = every_model.images()
+    graph = export.lowered(triangular, every_model.image_size, 0.5)
+    expected = graph.run(x)
+    for to, write in (("onnx", export.onnx.save), ("flax", export.flax.save), ("stablehlo", export.stablehlo.save)):
+        path = tmp_path / f"network.{'py' if to == 'flax' else to}"
+        write(graph, path)
+        np.testing.assert_allclose(read_back(path, to)(np.asarray(x)), expected, rtol=1e-4, atol=1e-4)
+    export.bundle.save([graph, export.lowered(triangular, every_model.image_size, 1)], tmp_path / "bundle.safetensors")
+    loaded = export.bundle.load(tmp_path / "bundle.safetensors", 0.5)
+    for ours, theirs in zip(graph.steps, loaded.steps, strict=True):
+        assert (ours.kind, ours.inputs) == (theirs.kind, theirs.inputs)
+        for name, array in ours.arrays.items():
+            np.testing.assert_array_equal(theirs.arrays[name], array)
 
 
 @pytest.mark.parametrize(
