@@ -212,11 +212,13 @@ class _Loop:
         due_at = time.monotonic() + 60 * settings.checkpoint_minutes
         logged_at, logged_step = time.monotonic(), step
         stop, stopped = interrupts.Interrupts(), False
+        # Operations that are not compiled bring their constants along.
+        guard = "allow" if jax.config.values["jax_disable_jit"] else "disallow"
         with stop:
             while step < self.steps and not stopped:
                 count = min(chunk - step % chunk, *(s - step for s in self.marks | {self.steps} if s > step))
                 rows = feed.steps(step, count)
-                with jax.transfer_guard("disallow"):
+                with jax.transfer_guard(guard):
                     state, metrics = train_steps(state, feed.constants, rows)
                 values = jax.device_get(metrics)
                 self._check_finite(values, step)
