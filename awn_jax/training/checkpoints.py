@@ -9,7 +9,6 @@ import hashlib
 import logging
 import pathlib
 import sys
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -112,13 +111,11 @@ class Checkpoints:
         replicated = NamedSharding(mesh, PartitionSpec())
         shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=replicated), wanted)
         args = {name: ocp.args.StandardRestore(item) for name, item in shapes.items()}
-        shown = sys.unraisablehook
-        sys.unraisablehook = _without_late_reads(shown)
         try:
             found = self._manager.restore(step, args=ocp.args.Composite(**args, checksums=ocp.args.JsonRestore()))
         except Exception as error:
+            _ignore_late_reads()
             raise CheckpointError(f"{self.folder / str(step)} {_damaged(_reason(error))}") from error
-        sys.unraisablehook = shown
         return {name: found[name] for name in (*wanted, "checksums")}
 
     def close(self) -> None:
@@ -170,11 +167,17 @@ def _reason(error: BaseException) -> str:
     return text.split(" [tensorstore_spec")[0][:300]
 
 
-def _without_late_reads(shown: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """A hook that leaves out what Orbax's other reads say when the first has failed and ended their event loop."""
+def _ignore_late_reads() -> None:
+    """From now on, leaves out what Orbax's other reads say when the first has failed, whenever they are cleared away."""
+    shown = sys.unraisablehook
+    if getattr(shown, "leaves_out_late_reads", False):
+        return
 
     def hook(unraisable: Any) -> None:
-        if str(unraisable.exc_value) != "Event loop is closed":
+        code = getattr(unraisable.object, "cr_code", None)
+        late = code is not None and "orbax" in code.co_filename
+        if not late and str(unraisable.exc_value) != "Event loop is closed":
             shown(unraisable)
 
-    return hook
+    hook.leaves_out_late_reads = True  # type: ignore[attr-defined]
+    sys.unraisablehook = hook
