@@ -23,6 +23,7 @@ from awn_jax import data, files, open_run
 from awn_jax.errors import UserError
 from awn_jax.run import RunError
 from awn_jax.training import checkpoints
+from awn_jax.training.progress import MetricsLog
 
 
 def metrics(workdir):
@@ -341,3 +342,11 @@ def test_a_damaged_run_is_one_clear_error(tmp_path, training, name, content, mes
     (workdir / name).unlink() if content is None else (workdir / name).write_bytes(content)
     with pytest.raises(RunError, match=message):
         open_run(workdir)
+
+
+@pytest.mark.parametrize("damage", [b"\xff\xfe", b'{"step": 2, "lo', b"5", b"[1]", b"{}", b'{"step": null}'])
+def test_a_damaged_line_of_the_log_is_dropped(tmp_path, damage):
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(b'{"step": 1}\n' + damage + b'\n{"step": 3}\n{"step": 9}\n')
+    MetricsLog(path, 3).close()
+    assert path.read_text() == '{"step": 1}\n{"step": 3}\n'

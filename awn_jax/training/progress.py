@@ -21,13 +21,13 @@ class MetricsLog:
 
     def __init__(self, path: pathlib.Path, resume_at: int):
         kept = []
-        for line in path.read_text().splitlines() if path.exists() else []:
+        for line in path.read_bytes().split(b"\n") if path.exists() else []:
             try:
-                entry = json.loads(line)
-            except json.JSONDecodeError:  # cut off while it was written
+                if int(json.loads(line)["step"]) <= resume_at:
+                    kept.append(line.decode())
+            except (ValueError, KeyError, TypeError, RecursionError):
+                # Cut off while it was written, or damaged.
                 continue
-            if entry["step"] <= resume_at:
-                kept.append(line)
         files.write_text(path, "".join(line + "\n" for line in kept))
         self._file = path.open("a", buffering=1)
 
