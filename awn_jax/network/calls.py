@@ -36,6 +36,11 @@ def modules(model: nnx.Module) -> dict[str, nnx.Module]:
     return {".".join(map(str, path)): module for path, module in nnx.iter_modules(model)}
 
 
+def names(model: nnx.Module) -> dict[int, str]:
+    """The dotted path of each module of a model, by the module's `id`."""
+    return {id(module): name for name, module in modules(model).items()}
+
+
 _TELLER = "_awn_teller"
 
 

@@ -12,7 +12,7 @@ from flax import nnx
 from awn_jax import widths as width_arithmetic
 from awn_jax.layers.op import Op, observing
 from awn_jax.network.births import distinct_widths
-from awn_jax.network.calls import modules, telling
+from awn_jax.network.calls import names, telling
 
 # What rounding explains, relative to the largest value, by bytes of a number.
 TOLERANCE = {1: 0.2, 2: 0.05, 4: 1e-4, 8: 1e-10}
@@ -120,7 +120,7 @@ def _runner(model: nnx.Module, sample: jax.Array) -> Callable[[float], list[_See
         @jax.jit
         def values(state: Any, sample: jax.Array) -> list[jax.Array]:
             seen: list[_Seen] = []
-            names: dict[int, str] = {}
+            paths: dict[int, str] = {}
 
             def tell(path: str, module: nnx.Module, call: Any, args: Any, kwargs: Any) -> Any:
                 output = call(*args, **kwargs)
@@ -130,7 +130,7 @@ def _runner(model: nnx.Module, sample: jax.Array) -> Callable[[float], list[_See
                 return output
 
             def observer(op: Op, inputs: Any, at: Any, compute: Any) -> Any:
-                name = names.get(id(op), type(op).__name__.lower())
+                name = paths.get(id(op), type(op).__name__.lower())
                 kind = type(op).__name__
                 seen.extend(_Seen(name, kind, True, x) for x in inputs)
                 output = compute()
@@ -141,7 +141,7 @@ def _runner(model: nnx.Module, sample: jax.Array) -> Callable[[float], list[_See
             # A private copy: a batch norm in training mode moves its statistics.
             copy = telling(graphdef, state, tell)
             copy.set_attributes(deterministic=True, raise_if_not_found=False)
-            names |= {id(module): name for name, module in modules(copy).items()}
+            paths |= names(copy)
             with observing(observer):
                 result = copy(sample, width)
             # Logits differ between widths by design.

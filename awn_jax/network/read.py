@@ -17,7 +17,7 @@ from jax.extend.core import Jaxpr, JaxprEqn, Literal, Primitive
 
 from awn_jax import widths
 from awn_jax.layers.op import Costs, Op, observing
-from awn_jax.network.calls import in_scope, modules, scope_of, telling
+from awn_jax.network.calls import in_scope, modules, names, scope_of, telling
 from awn_jax.network.nodes import Network, Node
 from awn_jax.network.plain import op_of, shape_of
 
@@ -122,11 +122,11 @@ def _read(graphdef: Any, structure: Any, facts: Any, image_size: tuple[int, ...]
     def look(state: Any, images: jax.Array) -> jax.Array:
         model = telling(graphdef, state, in_scope)
         model.eval()
-        names = {id(module): name for name, module in modules(model).items()}
+        paths = names(model)
 
         def observer(op: Op, inputs: tuple[jax.Array, ...], at: widths.AnyWidth, compute: Any) -> jax.Array:
             result = jax.eval_shape(compute)
-            marks.append(_Mark(names.get(id(op), type(op).__name__.lower()), op, _elsewhere(op, at, width)))
+            marks.append(_Mark(paths.get(id(op), type(op).__name__.lower()), op, _elsewhere(op, at, width)))
             aval = jax.core.ShapedArray(result.shape, result.dtype)
             return _mark.bind(*inputs, number=len(marks) - 1, result=aval)
 

@@ -21,6 +21,7 @@ from awn_jax.layers.functional import sum_type
 from awn_jax.layers.op import observing
 from awn_jax.models import AnyWidthNetwork, axes
 from awn_jax.network import read
+from awn_jax.network.calls import names as module_names
 
 Moments = tuple[Float[Array, " C"], Float[Array, " C"]]
 
@@ -113,11 +114,11 @@ def _make_moments(
 
     def moments(state: Any, images: Num[Array, "B H W P"], counted: Bool[Array, " B"]) -> dict[str, Moments]:
         model = nnx.merge(graphdef, state, copy=True)
-        wanted = {id(module): ".".join(map(str, path)) for path, module in nnx.iter_modules(model)}
+        paths = module_names(model)
         found: dict[str, Moments] = {}
 
         def observer(op: Op, inputs: tuple[Array, ...], at: widths.AnyWidth, compute: Callable[[], Array]) -> Array:
-            name = wanted.get(id(op))
+            name = paths.get(id(op))
             if name in names:
                 found[str(name)] = _moments(inputs[0], counted)
             return compute()
