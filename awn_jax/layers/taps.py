@@ -34,12 +34,13 @@ def depthwise(
         ValueError: if the padded images are smaller than the kernel.
     """
     taps = kernel.reshape(-1, kernel.shape[-1])
-    windows = _windows(x, kernel.shape[:2], strides, padding)
+    windows = _windows(x, kernel, strides, padding)
     return functools.reduce(operator.add, (w * per_channel(tap, w) for w, tap in zip(windows, taps, strict=True)))
 
 
-def _windows(x: Array, size: tuple[int, int], strides: tuple[int, int], padding: Pads) -> Iterator[Array]:
-    """For each tap of a kernel of so many rows and columns, what it meets: [B, h, w, C]."""
+def _windows(x: Array, kernel: Array, strides: tuple[int, int], padding: Pads) -> Iterator[Array]:
+    """For each tap of a kernel, what it meets: [B, h, w, C]."""
+    size = kernel.shape[:2]
     x = jnp.pad(x, ((0, 0), *padding, (0, 0)))
     rows, columns = (
         (pixels - taps) // stride + 1 for pixels, taps, stride in zip(x.shape[1:3], size, strides, strict=True)
@@ -61,7 +62,7 @@ def _backward(
 ) -> tuple[Float[Array, "B H W C"], Float[Array, "kh kw C"]]:
     x, kernel = kept
     wide = sum_type(kernel.dtype)
-    sums = [channel_sums((w * dy).astype(wide)) for w in _windows(x, kernel.shape[:2], strides, padding)]
+    sums = [channel_sums((w * dy).astype(wide)) for w in _windows(x, kernel, strides, padding)]
     # The input's gradient is the convolution of the output's, spread by the strides, with the kernel turned by half a circle.
     # Its own gradient by autodiff would be a sum of padded images, in a loop that looks at every number for every tap.
     around = [(0, 0, 0)]
