@@ -9,12 +9,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import tqdm
 from flax import nnx
 from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Num
 
-from awn_jax import hardware, widths
+from awn_jax import bars, hardware, widths
 from awn_jax.data import ImageSet, Preparation, once_through, replicate
 from awn_jax.layers import CalibratedBatchNorm, Op
 from awn_jax.layers.functional import sum_type
@@ -62,7 +61,7 @@ def calibrate(
         at: widths, 1 among them.
         exact: one layer after the other.
         batch_size: rounded up to a multiple of the devices.
-        progress: show a bar on a terminal.
+        progress: show a bar.
 
     Raises:
         ValueError: if a width is outside (0, 1], or 1 is not among them: no larger one could stand in for it.
@@ -79,7 +78,7 @@ def calibrate(
         norm.forget(sorted(first))
     order = _in_order(model, data.image_size)
     rounds = [[name] for name in order] if exact else [list(order)]
-    bar = tqdm.tqdm(total=len(first) * len(rounds), desc="calibrating", leave=False, disable=None if progress else True)
+    bar = bars.bar(shown=progress, total=len(first) * len(rounds), desc="calibrating", leave=False)
     for width in sorted(first.values()):
         for names in rounds:
             model.eval()
