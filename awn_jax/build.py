@@ -159,6 +159,32 @@ def calibrate(
             )
 
 
+def recompute_statistics(
+    config: Config, model: AnyWidthNetwork, images: data.ImageSet, preparation: data.Preparation, mesh: Mesh
+) -> None:
+    """Sets the statistics of a network whose weights are an average to those that they have, in place.
+
+    Those of the control with ordinary layers and one batch norm stay as they are, averages: it has one set for widths that
+    differ, which follows the passes of training.
+
+    Args:
+        config: of the run.
+        model: the average.
+        images: those of training.
+        preparation: of the images.
+        mesh: devices.
+    """
+    match config.model.options.family:
+        case "us_net":
+            calibrate(config, model, images, preparation, mesh, progress=False)
+        case "shared_bn":
+            return
+        case "s_net":
+            calibration.recompute(model, images, preparation, mesh, config.widths.fixed)
+        case _:
+            calibration.recompute(model, images, preparation, mesh, (1.0,))
+
+
 def steps(config: Config, count: int) -> int:
     """Steps of the whole run over so many images: each is seen `epochs` times, to the nearest whole batch."""
     exact = config.train.epochs * count / config.train.batch_size

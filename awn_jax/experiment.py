@@ -1,4 +1,4 @@
-"""A whole experiment: training, then the sweep of every width. `train.py` is its command, `awn_jax.train` its name in Python."""
+"""A whole experiment: training, then the sweep of every width. `train.py` and `awn_jax.train` are this."""
 
 import dataclasses
 import pathlib
@@ -60,7 +60,9 @@ def train(
     uninterrupted run ends.
 
     The workdir holds `config.json` and `run.json`, `metrics.jsonl`, checkpoints, `finished.json` once training has ended, and
-    the sweep as `sweep.json`, `.csv` and `.png`; that of the moving average, if there is one, as `sweep_ema`. It may be called from any thread; called from the main one, it takes SIGINT
+    the sweep as `sweep.json`, `.csv` and `.png`; that of the moving average, if there is one, as `sweep_ema`.
+
+    It may be called from any thread; called from the main one, it takes SIGINT
     (which a notebook sends to interrupt a cell) and SIGTERM as a wish to save and return.
 
     Args:

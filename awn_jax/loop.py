@@ -170,11 +170,12 @@ def _train(
     network, average = _networks(model, state)
     if not calibration.calibrated(network):
         say("computing batch-norm statistics from the training images, width by width")
-        for each in filter(None, (network, average)):
-            build.calibrate(config, each, images, this.preparation, mesh, progress=not quiet and first)
+        build.calibrate(config, network, images, this.preparation, mesh, progress=not quiet and first)
         state = dataclasses.replace(state, rest=data.replicate(training.split(network)[2], mesh))
-        if average is not None:
-            state = dataclasses.replace(state, ema=data.replicate(training.split(average)[1:], mesh))
+    if average is not None and begun_at < steps:
+        say("computing the batch-norm statistics of the averaged weights from the training images")
+        build.recompute_statistics(config, average, images, this.preparation, mesh)
+        state = dataclasses.replace(state, ema=data.replicate(training.split(average)[1:], mesh))
     store.save(state, wait=True)
     store.close()
     if first:

@@ -1,8 +1,9 @@
 """The moving average of a network over its training: of its weights, and of its batch norms' statistics with them.
 
-At a rate that does not fall, weights go to and fro around a good place; their average is nearer to it. A channel's mean is
-linear in the weights in front of it, so the average of the statistics is what the averaged weights need, as far as they do not
-change much within the time of the average.
+At a rate that does not fall, weights go to and fro around a good place; their average is nearer to it. The averages of the
+statistics serve while training goes on. They are not quite those of the averaged weights: a channel's mean is linear in the
+weights in front of it, its variance is not, and comes out too large. So they are computed once more at the end, see
+`calibration.recompute`.
 """
 
 from typing import Any

@@ -116,7 +116,8 @@ def lamb(
 def lion(
     rate: optax.Schedule, *, momentum: float, weight_decay: float, decays: Any = None
 ) -> optax.GradientTransformation:
-    """Lion: steps by the sign of the momentum alone, which want a third to a tenth of AdamW's rate, and as many times its decay.
+    """Lion: steps by the sign of the momentum alone, which want a third to a tenth of AdamW's rate, and a decay that is larger
+    by as much.
 
     Arguments are those of `lamb`.
 
