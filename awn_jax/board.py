@@ -54,7 +54,7 @@ class Board:
             str(folder), purge_step=purge, filename_suffix=f".{time.time_ns()}", flush_secs=10
         )
 
-    def numbers(self, step: int, values: Mapping[str, float]) -> None:
+    def numbers(self, step: int, values: Mapping[str, float | int]) -> None:
         """Writes numbers by their names."""
         for name, value in values.items():
             self._writer.add_scalar(name, value, step)
@@ -93,12 +93,12 @@ def _drop(path: pathlib.Path, after: int) -> None:
     from tensorboardX.proto.event_pb2 import Event
 
     content = path.read_bytes()
-    kept = b"".join(record for record, event in _records(content) if Event.FromString(event).step <= after)
+    kept = b"".join(record for record, event in records(content) if Event.FromString(event).step <= after)
     if kept != content:
         files.write_bytes(path, kept)
 
 
-def _records(content: bytes) -> Iterator[tuple[bytes, bytes]]:
+def records(content: bytes) -> Iterator[tuple[bytes, bytes]]:
     """The records of a file of TensorFlow's, and what each holds: its length and a checksum stand in front, another behind."""
     start = 0
     while start + 12 <= len(content):

@@ -9,7 +9,7 @@ from awn_jax.board import Board, at_widths
 from awn_jax.errors import UserError
 from awn_jax.training.progress import MetricsLog
 
-Hook = Callable[[int, Mapping[str, float]], object]
+Hook = Callable[[int, Mapping[str, float | int]], object]
 
 
 class HookError(UserError, RuntimeError):
@@ -34,7 +34,7 @@ class Logs:
         self._lines = MetricsLog(folder / "metrics.jsonl", resume_at)
         self._board = Board(folder / "tensorboard" / "train", resume_at) if tensorboard else None
 
-    def write(self, line: Mapping[str, float], losses: np.ndarray) -> None:
+    def write(self, line: Mapping[str, float | int], losses: np.ndarray) -> None:
         """Writes a line of metrics, one of which is the `step`; losses [N] go to TensorBoard alone.
 
         Raises:

@@ -6,6 +6,7 @@ weights in front of it, its variance is not, and comes out too large. So they ar
 `calibration.recompute`.
 """
 
+import math
 from typing import Any
 
 import jax
@@ -30,7 +31,7 @@ def follow(average: Any, newest: Any, steps: int | Int[Array, ""], decay: float)
     Source: the bias correction of Adam (Kingma & Ba, 2015) for Polyak's average (Polyak & Juditsky, 1992).
     """
     # Not 1 − decay^steps, of which a float32 keeps few digits.
-    share = (1 - decay) / -jnp.expm1(jnp.asarray(steps, jnp.float32) * jnp.log(jnp.float32(decay)))
+    share = (1 - decay) / -jnp.expm1(jnp.asarray(steps, jnp.float32) * math.log(decay))
 
     def one(old: Array, new: Array) -> Array:
         if not jnp.issubdtype(new.dtype, jnp.floating):

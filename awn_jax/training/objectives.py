@@ -92,7 +92,7 @@ def nested(
     def loss(params: Tree) -> tuple[Array, tuple[Array, Tree]]:
         model = nnx.merge(graphdef, cast(params), rest, copy=True)
         drawn = [widths.Drawn(alpha) for alpha in plan.drawn(key)] if plan.draws else []
-        outputs = model.outputs_at(images, plan.widths, _dropout_key(key, part), drawn)
+        outputs = model.outputs_at(images, plan.widths, dropout_key(key, part), drawn)
         truth = task.losses(outputs, targets).mean(-1)
         losses, teacher = truth, len(plan.widths) - 1
         if plan.distillation:
@@ -106,8 +106,8 @@ def nested(
     return StepGradient(total, losses, gradient, rest)
 
 
-def _dropout_key(key: PRNGKeyArray, part: int | Int[Array, ""]) -> PRNGKeyArray:
-    # The plan draws widths with the step's own key.
+def dropout_key(key: PRNGKeyArray, part: int | Int[Array, ""]) -> PRNGKeyArray:
+    """The key of the dropout of a part of a step's batch; the plan draws widths with the step's own."""
     return jax.random.fold_in(key, 1 + part)
 
 
@@ -152,7 +152,7 @@ def sequential(
     def one_pass(width: widths.AnyWidth, weight: float, rest: Tree, teacher: Array | None) -> _Pass:
         def loss(params: Tree) -> tuple[Array, tuple[Array, Array, Tree]]:
             model = nnx.merge(graphdef, cast(params), rest, copy=True)
-            outputs = model(images, width, _dropout_key(key, part))
+            outputs = model(images, width, dropout_key(key, part))
             truth = task.losses(outputs[None], targets).mean()
             value = truth
             # The widest learns from the targets alone, also where it is drawn.
