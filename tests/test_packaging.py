@@ -49,7 +49,7 @@ def test_files_beside_the_modules_are_installed_too(repository):
 # Each room may import those before it, and those on its own line.
 ROOMS = [
     {"errors", "registry", "widths"},
-    {"files", "hardware", "arguments"},
+    {"files", "hardware", "arguments", "bars"},
     {"layers"},
     {"network"},
     {"families"},
@@ -57,10 +57,13 @@ ROOMS = [
     {"tasks"},
     {"data"},
     {"training", "evaluation"},
+    {"board"},
+    {"logs"},
     {"config"},
     {"build"},
     {"run"},
     {"loop"},
+    {"experiment"},
     {"anytime", "export", "profile", "bench", "page"},
     {"paper"},
 ]

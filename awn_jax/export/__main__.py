@@ -42,8 +42,12 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         "--widths", type=types.width, nargs="+", metavar="W", help="of a bundle (default: 0.25 0.5 0.75 1)"
     )
     parser.add_argument(
-        "--out", type=pathlib.Path, metavar="FILE", help="default: DIR/export/w<width>.<suffix>, DIR/export/bundle.…"
+        "--out",
+        type=pathlib.Path,
+        metavar="FILE",
+        help="default: DIR/export/w<width>[_ema].<suffix>, DIR/export/bundle…",
     )
+    parser.add_argument("--ema", action="store_true", help="the moving average of the weights, of a run with train.ema")
     parser.add_argument("--data-dir", metavar="DIR", help="where TFDS keeps its sets (default: the run's)")
     arguments = parser.parse_args(argv)
     if arguments.to == "bundle" and arguments.width:
@@ -65,7 +69,7 @@ def run(arguments: argparse.Namespace) -> None:
     path = _place(workdir, arguments)
 
     # ── the network
-    model, step = opened.restore(data_dir=arguments.data_dir)
+    model, step = opened.restore(ema=arguments.ema, data_dir=arguments.data_dir)
     size = opened.facts.image_size
     facts = {"mean": opened.preparation.mean, "std": opened.preparation.std}
     if to == "stablehlo":
@@ -105,6 +109,7 @@ def run(arguments: argparse.Namespace) -> None:
 def _place(workdir: pathlib.Path, arguments: argparse.Namespace) -> pathlib.Path:
     """The file to write, in a folder that can be written to."""
     name = "bundle" if arguments.to == "bundle" else f"w{arguments.at[0]:g}"
+    name += "_ema" if arguments.ema else ""
     if arguments.to == "flax":
         # A module that can be imported by its name.
         name = name.replace(".", "_")
