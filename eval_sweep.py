@@ -20,7 +20,9 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workdir", nargs="+", required=True, metavar="DIR", help="of a run of train.py")
     parser.add_argument("more", nargs="*", metavar="DIR", help="further workdirs")
-    parser.add_argument("--split", default="test", help="test, train, or a split of the set's own (default: test)")
+    parser.add_argument(
+        "--split", default="test", help="test, train, validation, or a split of the set's own (default: test)"
+    )
     parser.add_argument("--widths", nargs="+", type=types.width, metavar="W", help="these widths only, as 0.5 or 1/3")
     parser.add_argument(
         "--calibrated",
@@ -30,7 +32,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         help="for a US-Net: with the batch-norm statistics of these widths only (default: those that the run computed)",
     )
     parser.add_argument("--alpha-min", type=types.width, metavar="W", help="narrowest width (default: the run's)")
-    parser.add_argument("--batch-size", type=types.positive(int), default=1000, help="images at a time (default: 1000)")
+    parser.add_argument("--batch-size", type=types.positive(int), help="images at a time (default: 1000 small ones)")
     parser.add_argument("--data-dir", metavar="DIR", help="where TFDS keeps its sets (default: the run's)")
     parser.add_argument("--out", metavar="DIR", help="where the files go (default: the workdir, see above)")
     parser.add_argument(

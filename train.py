@@ -40,7 +40,7 @@ def main(argv: list[str]) -> None:
         hardware.join(parsed.coordinator, parsed.processes, parsed.process)
 
     workdir = parsed.workdir or pathlib.Path("runs") / name
-    awn_jax.train(settings, workdir, on_device=False if parsed.multihost else None)
+    awn_jax.train(settings, workdir)
 
 
 if __name__ == "__main__":

@@ -30,14 +30,45 @@ def naming(section: str) -> Iterator[None]:
         raise ConfigError(f"config.{section}: {error}") from error
 
 
-def images(config: Config, split: str, data_dir: str | None = None) -> data.ImageSet:
-    """Reads a split; `train` and `test` are what the config calls so, anything else is taken as the set's own name."""
-    names = {"train": config.data.train_split, "test": config.data.test_split}
-    found = data.load(config.data.name, names.get(split, split), data_dir=data_dir or config.data.data_dir or None)
-    planes = found.images.shape[-1]
-    if config.data.mean and planes != len(config.data.mean):
-        raise ConfigError(f"data.mean must have one number for each of {planes} planes, got {config.data.mean}")
-    return found
+def images(
+    config: Config, split: str, data_dir: str | None = None, image_size: tuple[int, ...] | None = None
+) -> data.Examples:
+    """A split: in memory if it takes less than 2 GiB there, and training does not transform its images as they are read.
+
+    Args:
+        config: of the run.
+        split: `train`, `test` and `validation` are what the config calls so, anything else is the set's own name.
+        data_dir: where TFDS keeps its sets; None for the config's.
+        image_size: height and width in pixels, and planes, of the run's images; None where that is yet to be found out.
+
+    Raises:
+        ConfigError: if a mean is given for another number of planes.
+        DataError: if the images cannot be had.
+    """
+    settings = config.data
+    with naming("data"):
+        moved = data.transforms.parse(settings.augment, {"classes": 0, "size": (0, 0), "shift": 0}).host
+    share = settings.validation if split in ("train", "validation") else 0
+    names = {"train": settings.train_split, "test": settings.test_split, "validation": settings.validation_split}
+    names["validation"] = settings.train_split if share else names["validation"] or split
+    found = data.load(
+        settings.name,
+        names.get(split, split),
+        data_dir=data_dir or settings.data_dir or None,
+        image_size=settings.image_size if image_size is None else image_size,
+        crop=settings.crop if settings.image_size else None,
+        skip_bad=settings.skip_bad,
+        test_share=settings.test_share,
+        seed=settings.split_seed,
+    )
+    planes = found.image_size[2]
+    if settings.mean and planes != len(settings.mean):
+        raise ConfigError(f"data.mean must have one number for each of {planes} planes, got {settings.mean}")
+    if share:
+        kept, held = data.stratified(found.labels, share, settings.split_seed, "data.validation")
+        found = found.select(kept if split == "train" else held)
+    stays = split == "train" and (moved or settings.feed == "grain")
+    return found if stays or found.nbytes > data.LARGE else data.in_memory(found)
 
 
 def network(config: Config, image_size: Sequence[int], classes: int, *, implementation: str = "") -> AnyWidthNetwork:
@@ -100,11 +131,17 @@ def task(config: Config) -> tasks.Task:
         return tasks.make(config.task, config.train.loss, config.train.label_smoothing)
 
 
-def feed(config: Config, images: data.ImageSet, mesh: Mesh, *, on_device: bool | None = None) -> data.Feed:
+def feed(config: Config, images: data.Examples, mesh: Mesh, transforms: data.Transforms = data.UNCHANGED) -> data.Feed:
     """The batches, see `data.make_feed`."""
     with naming("train"):
         return data.make_feed(
-            images, mesh, seed=config.train.seed, batch_size=config.train.batch_size, on_device=on_device
+            images,
+            mesh,
+            seed=config.train.seed,
+            batch_size=config.train.batch_size,
+            transforms=transforms,
+            kind=config.data.feed,
+            workers=config.data.workers,
         )
 
 
@@ -133,7 +170,7 @@ def width_plan(config: Config, model: nnx.Module) -> WidthPlan:
 def calibrate(
     config: Config,
     model: AnyWidthNetwork,
-    images: data.ImageSet,
+    images: data.Examples,
     preparation: data.Preparation,
     mesh: Mesh,
     at: Sequence[float] | None = None,
@@ -160,7 +197,7 @@ def calibrate(
 
 
 def recompute_statistics(
-    config: Config, model: AnyWidthNetwork, images: data.ImageSet, preparation: data.Preparation, mesh: Mesh
+    config: Config, model: AnyWidthNetwork, images: data.Examples, preparation: data.Preparation, mesh: Mesh
 ) -> None:
     """Sets the statistics of a network whose weights are an average to those that they have, in place.
 

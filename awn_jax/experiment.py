@@ -53,7 +53,6 @@ def train(
     workdir: pathlib.Path | str,
     *,
     progress: bool = True,
-    on_device: bool | None = None,
     on_log: Hook | None = None,
 ) -> Trained:
     """Trains one network and sweeps all its widths, or goes on where this was cut off, and ends bit for bit where an
@@ -69,7 +68,6 @@ def train(
         config: of the run: what `config.default` or `config.read` gives, or `FILE` or `FILE:METHOD` as `train.py` takes it.
         workdir: local folder, made if it is not there; one process at a time writes to it.
         progress: say what is done, with bars on a terminal and in a notebook.
-        on_device: keep the images on every device, see `data.make_feed`.
         on_log: called with the step and its metrics at every line of `metrics.jsonl`; for Weights & Biases and the like.
 
     Raises:
@@ -87,7 +85,7 @@ def train(
     # ── train
     settings, first = configs.settle(config), jax.process_index() == 0
     hardware.keep_freed_memory()
-    outcome = loop.train(settings, workdir, quiet=not progress, on_device=on_device, on_log=on_log)
+    outcome = loop.train(settings, workdir, quiet=not progress, on_log=on_log)
     run, shown = outcome.run, progress and first
     if outcome.stopped:
         _say(

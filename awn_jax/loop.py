@@ -17,6 +17,7 @@ from awn_jax.models import AnyWidthNetwork
 from awn_jax.network import read
 from awn_jax.run import Run
 from awn_jax.training import calibration, checkpoints, interrupts, progress
+from awn_jax.validation import Validation
 
 Say = Callable[[str], None]
 
@@ -38,7 +39,7 @@ class Outcome:
     model: AnyWidthNetwork
     step: int
     stopped: str
-    test_images: data.ImageSet
+    test_images: data.Examples
     ema: AnyWidthNetwork | None = None
 
 
@@ -47,7 +48,6 @@ def train(
     workdir: pathlib.Path | str,
     *,
     quiet: bool = False,
-    on_device: bool | None = None,
     on_log: Hook | None = None,
 ) -> Outcome:
     """Trains one network, or goes on where a run was cut off, and ends bit for bit where an uninterrupted run ends.
@@ -58,7 +58,6 @@ def train(
         config: of the run.
         workdir: local folder, made if it is not there; one process at a time writes to it.
         quiet: print nothing.
-        on_device: keep the images on every device, see `data.make_feed`.
         on_log: called with the step and its metrics at every line of `metrics.jsonl`, by the process that writes it.
 
     Raises:
@@ -79,7 +78,7 @@ def train(
     folder = files.folder(workdir, "workdir")
     claimed = files.claim(folder) if first else None
     try:
-        return _train(config, folder, say, first, quiet, on_device, on_log)
+        return _train(config, folder, say, first, quiet, on_log)
     finally:
         if claimed:
             claimed.close()
@@ -91,7 +90,6 @@ def _train(
     say: Say,
     first: bool,
     quiet: bool,
-    on_device: bool | None,
     on_log: Hook | None,
 ) -> Outcome:
     # ── what to do
@@ -106,9 +104,10 @@ def _train(
     steps = build.steps(config, len(images))
     optimizer, learning_rate = build.optimizer(config, steps, model)
     plan, recipe = build.width_plan(config, model), build.recipe(config, mesh)
-    feed = build.feed(config, images, mesh, on_device=on_device)
+    feed = build.feed(config, images, mesh, this.preparation.transforms)
+    validation = Validation.of(this, model, mesh, steps, len(images))
     if config.widths.how == "nested":
-        sample = this.preparation.normalised(jnp.asarray(images.images[: min(32, len(images))]))
+        sample = this.preparation.normalised(jnp.asarray(data.in_memory(images.take(32)).images))
         report = model.trust(sample)
         if report is not None and report:
             say(f"{', '.join(read(model, images.image_size).foreign)}: tried on real images, {report}")
@@ -144,7 +143,8 @@ def _train(
     # ── train
     started = time.monotonic()
     logs = Logs(folder, begun_at, plan.widths, tensorboard=config.log.tensorboard, on_log=on_log) if first else None
-    loop = _Loop(this, steps, len(images), learning_rate, store, snapshots, marks, logs, quiet=quiet or not first)
+    shown = not quiet and first
+    loop = _Loop(this, steps, len(images), learning_rate, store, snapshots, marks, validation, logs, quiet=not shown)
     try:
         state, stopped = loop.run(state, train_steps, feed, say)
     except training.NonFiniteError:
@@ -159,6 +159,7 @@ def _train(
         raise
     finally:
         loop.close()
+        feed.close()
         if snapshots:
             snapshots.close()
     if stopped:
@@ -170,12 +171,14 @@ def _train(
     network, average = _networks(model, state)
     if not calibration.calibrated(network):
         say("computing batch-norm statistics from the training images, width by width")
-        build.calibrate(config, network, images, this.preparation, mesh, progress=not quiet and first)
+        build.calibrate(config, network, images, this.preparation, mesh, progress=shown)
         state = dataclasses.replace(state, rest=data.replicate(training.split(network)[2], mesh))
     if average is not None and begun_at < steps:
         say("computing the batch-norm statistics of the averaged weights from the training images")
         build.recompute_statistics(config, average, images, this.preparation, mesh)
         state = dataclasses.replace(state, ema=data.replicate(training.split(average)[1:], mesh))
+    if validation:
+        say(validation.told(network))
     store.save(state, wait=True)
     store.close()
     if first:
@@ -204,6 +207,7 @@ class _Loop:
         store: checkpoints.Checkpoints,
         snapshots: checkpoints.Checkpoints | None,
         marks: set[int],
+        validation: Validation | None,
         logs: Logs | None,
         *,
         quiet: bool,
@@ -211,14 +215,15 @@ class _Loop:
         self.settings = this.config.train
         self.steps, self.count, self.learning_rate = steps, count, learning_rate
         self.store, self.snapshots, self.marks = store, snapshots, marks
-        self.logs, self.quiet = logs, quiet
+        self.validation, self.logs, self.quiet = validation, logs, quiet
         self.bar: progress.Progress | None = None
 
     def run(self, state: Any, train_steps: Callable[..., Any], feed: data.Feed, say: Say) -> tuple[Any, str]:
         """Steps until the last one or a signal; the state then, and which signal, or nothing."""
         settings, step = self.settings, int(state.step)
         begun_at, began = step, time.monotonic()
-        chunk = settings.steps_per_dispatch or hardware.steps_per_dispatch()
+        chunk = min(settings.steps_per_dispatch or hardware.steps_per_dispatch(), feed.most_steps)
+        stops = self.marks | {self.steps} | (self.validation.steps if self.validation else set())
         self.bar = progress.Progress(self.steps, step, hidden=self.quiet)
         due_at = time.monotonic() + 60 * settings.checkpoint_minutes
         logged_at, logged_step = time.monotonic(), step
@@ -227,7 +232,7 @@ class _Loop:
         guard = "allow" if jax.config.values["jax_disable_jit"] else "disallow"
         with stop:
             while step < self.steps and not stopped:
-                count = min(chunk - step % chunk, *(s - step for s in self.marks | {self.steps} if s > step))
+                count = min(chunk - step % chunk, *(s - step for s in stops if s > step))
                 rows = feed.steps(step, count)
                 with jax.transfer_guard(guard):
                     state, metrics = train_steps(state, feed.constants, rows)
@@ -238,9 +243,11 @@ class _Loop:
                     logged_at, logged_step = time.monotonic(), step + count
                 step += count
                 self.bar.advance(count, float(values["loss"][-1]))
-                if step // settings.log_every > (step - count) // settings.log_every or step == self.steps:
+                scored = self.validation(state) if self.validation and step in self.validation.steps else {}
+                if step // settings.log_every > (step - count) // settings.log_every or step == self.steps or scored:
                     now = time.monotonic()
-                    self._log(step, values, (step - logged_step) * settings.batch_size / max(now - logged_at, 1e-9))
+                    rate = (step - logged_step) * settings.batch_size / max(now - logged_at, 1e-9)
+                    self._log(step, values, rate, scored)
                     logged_at, logged_step = now, step
                 if self.snapshots and step in self.marks:
                     self.snapshots.save(state)
@@ -258,7 +265,7 @@ class _Loop:
         if self.logs:
             self.logs.close()
 
-    def _log(self, step: int, values: Mapping[str, Any], rate: float) -> None:
+    def _log(self, step: int, values: Mapping[str, Any], rate: float, scored: Mapping[str, float]) -> None:
         if self.logs is None:
             return
         line = {
@@ -267,6 +274,7 @@ class _Loop:
             **{key: float(value[-1]) for key, value in values.items() if key.startswith("loss") and value.ndim == 1},
             "learning_rate": float(np.asarray(self.learning_rate(step - 1))),
             "images_per_second": round(rate, 1),
+            **scored,
         }
         self.logs.write(line, values["losses"][-1])
 

@@ -5,7 +5,7 @@ A run opens from its folder alone, without the images that it was trained on and
 
 import dataclasses
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -44,7 +44,7 @@ class Facts:
     count: int
 
     @classmethod
-    def of(cls, config: configs.Config, images: data.ImageSet) -> "Facts":
+    def of(cls, config: configs.Config, images: data.Examples) -> "Facts":
         """Those of a set of training images."""
         mean, std = config.data.mean, config.data.std
         if not mean:
@@ -77,28 +77,41 @@ class Run:
         """Normalisation, and augmentation while training."""
         settings = self.config.data
         with build.naming("data"):
-            return data.Preparation(self.facts.mean, self.facts.std, settings.augment, settings.shift)
+            return data.Preparation(
+                self.facts.mean,
+                self.facts.std,
+                settings.augment,
+                settings.shift,
+                classes=self.facts.classes,
+                size=self.facts.image_size[:2],
+            )
 
     def network(self) -> AnyWidthNetwork:
         """The network with its initial weights."""
         return build.network(self.config, self.facts.image_size, self.facts.classes)
 
-    def images(self, split: str, data_dir: str | None = None) -> data.ImageSet:
+    def images(self, split: str, data_dir: str | None = None) -> data.Examples:
         """Images of a split, of the size that the network takes.
 
         Args:
-            split: `train`, `test`, or a name of the set's own.
+            split: `train`, `test`, `validation`, or a name of the set's own.
             data_dir: where TFDS keeps its sets; None for the config's.
 
         Raises:
             RunError: if they have another size, or more classes than the run.
             DataError: if they cannot be had.
         """
-        found = build.images(self.config, split, data_dir)
+        found = build.images(self.config, split, data_dir, self.facts.image_size)
         if found.image_size != self.facts.image_size:
             raise RunError(
                 f"{self.folder} is of images of size {self.facts.image_size}, those of {split} have {found.image_size}"
             )
+        if found.class_names and self.facts.class_names and found.class_names != self.facts.class_names:
+            raise RunError(
+                f"{self.folder} has classes {_few(self.facts.class_names)}, those of {split} are {_few(found.class_names)}"
+            )
+        if not isinstance(found, data.ImageSet):
+            return found
         if int(found.labels.max()) >= self.facts.classes:
             raise RunError(
                 f"{self.folder} has {self.facts.classes} classes, the labels of {split} go up to {int(found.labels.max())}"
@@ -179,6 +192,11 @@ class Run:
             )
 
 
+def _few(names: Sequence[str], most: int = 5) -> str:
+    """Names in a row, the first of them where they are many."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
 def _newest(store: checkpoints.Checkpoints, like: Any, mesh: Mesh, step: int | None) -> Any:
     """A checkpoint; where the newest one is asked for and a run that goes on has put another in its place, that one."""
     found = store.latest_step() if step is None else step
@@ -209,7 +227,7 @@ def open_run(folder: pathlib.Path | str) -> Run:
         raise RunError(f"{place / 'run.json'} is damaged: {type(error).__name__}: {error}") from error
 
 
-def begin(folder: pathlib.Path, config: configs.Config, images: data.ImageSet) -> Run:
+def begin(folder: pathlib.Path, config: configs.Config, images: data.Examples) -> Run:
     """The run of a workdir, begun now, or gone on with.
 
     Raises:

@@ -22,15 +22,27 @@ class DataConfig:
     """The images.
 
     Attributes:
-        name: `digits`, `npz:PATH` or a TFDS name, see `data.load`.
+        name: `digits`, `npz:PATH`, `folder:PATH` or a TFDS name, see `data.load`.
+        image_size: height and width in pixels, or one number for both, that images are brought to; empty for their own size.
+        crop: share of an image's shorter side that is kept then, see `data.geometry.fitted`.
         mean, std: of each plane, where white is 1; empty to compute them from the training images.
-        augment: `none`; `crop_flip`, a random shift and a random horizontal flip; or `module:function` of one's own.
-        shift: of `crop_flip`, up to so many pixels each way.
+        augment: transforms for training, as `random_resized_crop, flip, mixup(alpha=0.2)`, see `data.transforms.parse`; `none`;
+            `module:function` is one of one's own.
+        shift: of transforms that have an argument of this name, up to so many pixels each way.
         data_dir: of TFDS; empty for its default.
         train_split, test_split: names of the splits.
+        validation: share of the training images that is kept apart, the same of each class, and scored while training.
+        validation_split: name of a split to score while training, instead.
+        test_share: of a folder with classes and no splits, how much of each class is held out as `test`.
+        split_seed: of what `validation` and `test_share` draw.
+        skip_bad: decode all pictures before training, and leave out those that cannot be read, instead of ending at the first.
+        feed: `device`, `host`, `grain` (worker processes) or `auto`, see `data.make_feed`; it changes no result.
+        workers: of `grain`; 0 for one for each processor.
     """
 
     name: str = "digits"
+    image_size: tuple[int, ...] = ()
+    crop: float = 1.0
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     augment: str = "none"
@@ -38,9 +50,29 @@ class DataConfig:
     data_dir: str = ""
     train_split: str = "train"
     test_split: str = "test"
+    validation: float = 0.0
+    validation_split: str = ""
+    test_share: float = 0.2
+    split_seed: int = 0
+    skip_bad: bool = False
+    feed: Literal["auto", "device", "host", "grain"] = "auto"
+    workers: int = 0
 
     def __post_init__(self):
         _require(bool(self.name), "data.name must not be empty")
+        _require(
+            len(self.image_size) <= 2 and all(n >= 1 for n in self.image_size),
+            f"data.image_size must be height and width, or one number for both, got {self.image_size}",
+        )
+        _require(0 < self.crop <= 1, f"data.crop must be in (0, 1], got {self.crop}")
+        _require(0 <= self.validation < 1, f"data.validation must be in [0, 1), got {self.validation}")
+        _require(
+            not (self.validation and self.validation_split),
+            f"data.validation must be 0 where data.validation_split is given, got {self.validation}",
+        )
+        _require(0 < self.test_share < 1, f"data.test_share must be in (0, 1), got {self.test_share}")
+        _require(self.split_seed >= 0, f"data.split_seed must be 0 or more, got {self.split_seed}")
+        _require(self.workers >= 0, f"data.workers must be 0 or more, got {self.workers}")
         _require(
             len(self.mean) == len(self.std), f"data.mean and data.std must be equally long, got {self.mean}, {self.std}"
         )
@@ -143,6 +175,7 @@ class TrainConfig:
         compute: type to compute in while training; parameters, statistics and sums keep theirs. Empty for `model.dtype`.
         log_every: steps between two lines of metrics.
         checkpoint_minutes: time between two checkpoints; one is written at the end in any case.
+        validate_every: epochs between two scores of the validation images; they are scored at the end in any case.
         snapshots: states to keep on the way, evenly spaced; in the workdir's folder of that name.
         steps_per_dispatch: 0 for the platform's best.
         implementation: of the convolutions while training; empty for the fastest, see `awn_kernels.triangular_conv`.
@@ -169,6 +202,7 @@ class TrainConfig:
     compute: Literal["", "bfloat16"] = ""
     log_every: int = 50
     checkpoint_minutes: float = 2.0
+    validate_every: float = 1.0
     snapshots: int = 0
     steps_per_dispatch: int = 0
     implementation: Literal["", "reference", "xla_staircase", "pallas_tpu"] = ""
@@ -206,6 +240,7 @@ class TrainConfig:
         _require(
             self.checkpoint_minutes >= 0, f"train.checkpoint_minutes must be 0 or more, got {self.checkpoint_minutes}"
         )
+        _require(self.validate_every > 0, f"train.validate_every must be above 0, got {self.validate_every}")
         _require(self.snapshots >= 0, f"train.snapshots must be 0 or more, got {self.snapshots}")
         _require(
             self.steps_per_dispatch >= 0, f"train.steps_per_dispatch must be 0 or more, got {self.steps_per_dispatch}"
@@ -277,6 +312,9 @@ FREE_ON_RESUME = frozenset(
         "data.data_dir",
         "data.test_split",
         "log.tensorboard",
+        "data.feed",
+        "data.workers",
+        "train.validate_every",
         "train.log_every",
         "train.checkpoint_minutes",
         "train.snapshots",

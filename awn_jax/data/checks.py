@@ -1,7 +1,6 @@
 """What images and labels must be, whatever source they come from: one set of checks for all.
 
-A kind (shape and type) can be checked before a byte is read, values before they are cast. Casts are made here, and cannot
-change a value that has passed: whole numbers stay the same, floats are rounded.
+A kind (shape and type) can be checked before a byte is read.
 
 Dimensions: N images, H height, W width, P planes.
 """
@@ -10,20 +9,12 @@ import warnings
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int, Int32, Shaped, UInt8
+from jaxtyping import Shaped
 
 from awn_jax.errors import UserError
 
 # A network has weights for each class: labels beyond are hash values or row numbers, not classes.
 MAX_CLASSES = 100_000
-# No image on a scale where white is 1, nor a standardised one, has pixels as large as this.
-BRIGHT = 10.0
-
-_IMAGE_ADVICE = {
-    "b": ": multiply by 255 and make it uint8",
-    "i": ": make it uint8 if white is 255, else divide by white and make it float32",
-    "u": ": make it uint8 if white is 255, else divide by white and make it float32",
-}
 
 
 class DataError(UserError, ValueError):
@@ -47,7 +38,7 @@ def check_image_kind(shape: tuple[int, ...], dtype: np.dtype, what: str) -> None
 
     Args:
         shape: (N, H, W) or (N, H, W, P), none of them 0.
-        dtype: uint8 or any float.
+        dtype: of truth values, whole numbers or floats.
         what: what the array is, for errors.
 
     Raises:
@@ -57,35 +48,33 @@ def check_image_kind(shape: tuple[int, ...], dtype: np.dtype, what: str) -> None
         raise DataError(f"{what} must have shape (N, H, W) or (N, H, W, planes), got {shape}")
     if 0 in shape:
         raise DataError(f"{what} must hold at least one image and pixel, got shape {shape}")
-    if dtype != np.uint8 and dtype.kind != "f":
-        advice = _IMAGE_ADVICE.get(dtype.kind, "")
-        raise DataError(f"{what} must be of type uint8 or float, got {dtype}{advice}")
+    if dtype.kind not in "biuf":
+        raise DataError(f"{what} must be numbers, got type {dtype}")
 
 
 def check_label_kind(shape: tuple[int, ...], dtype: np.dtype, count: int, what: str) -> None:
     """Checks that an array can hold the labels of some images, from its shape and type alone.
 
     Args:
-        shape: (N,) or (N, 1).
-        dtype: whole numbers of any size.
+        shape: (N,), (N, 1), or (N, classes) of one-hot rows.
+        dtype: of truth values, whole numbers or floats.
         count: N, of the images.
         what: what the array is, for errors.
 
     Raises:
         DataError: if it cannot.
     """
-    if shape not in ((count,), (count, 1)):
-        advice = ": if it is one-hot, take its argmax(axis=1)" if len(shape) == 2 and shape[0] == count else ""
-        raise DataError(f"{what} must hold one label for each of {count} images, got shape {shape}{advice}")
-    if dtype.kind not in "iu":
-        raise DataError(f"{what} must be whole numbers, got type {dtype}")
+    if len(shape) not in (1, 2) or shape[0] != count or shape[1:] == (0,):
+        raise DataError(f"{what} must hold one label for each of {count} images, got shape {shape}")
+    if dtype.kind not in "biuf":
+        raise DataError(f"{what} must be whole numbers or one-hot rows, got type {dtype}")
 
 
 def check_labels(labels: Shaped[np.ndarray, "..."], count: int, classes: int | None, what: str) -> None:
     """Checks labels with their values.
 
     Args:
-        labels: [N] or [N, 1].
+        labels: [N], whole numbers.
         count: N, of the images.
         classes: labels must be below; None for `MAX_CLASSES`.
         what: what the array is, for errors.
@@ -93,7 +82,10 @@ def check_labels(labels: Shaped[np.ndarray, "..."], count: int, classes: int | N
     Raises:
         DataError: if a label is no class.
     """
-    check_label_kind(labels.shape, labels.dtype, count, what)
+    if labels.shape != (count,):
+        raise DataError(f"{what} must hold one label for each of {count} images, got shape {labels.shape}")
+    if labels.dtype.kind not in "iu":
+        raise DataError(f"{what} must be whole numbers, got type {labels.dtype}")
     if not count:
         return
     least, most = int(labels.min()), int(labels.max())
@@ -128,56 +120,3 @@ def check_set(
         raise DataError(f"class_names must be a tuple of str, got {class_names!r:.80}")
     if len(class_names) not in (0, classes):
         raise DataError(f"class_names must be one for each of {classes} classes, got {len(class_names)}")
-
-
-def cast_images(
-    images: Shaped[np.ndarray, "..."], what: str
-) -> UInt8[np.ndarray, "N H W P"] | Float[np.ndarray, "N H W P"]:
-    """Checks images and makes them uint8 or float32, with an axis of planes.
-
-    Warns where floats are so large that white is not likely 1.
-
-    Raises:
-        DataError: if they are not images, or not finite before or after the cast.
-    """
-    check_image_kind(images.shape, images.dtype, what)
-    if images.ndim == 3:
-        images = images[..., None]
-    if images.dtype == np.uint8:
-        return images
-    # NaN wins in both, and rounding keeps the order: these two speak for all pixels, before and after the cast.
-    extremes = np.array([images.min(), images.max()])
-    if not np.isfinite(extremes).all():
-        raise DataError(f"{what} must be finite, got NaN or infinite pixels")
-    with np.errstate(over="ignore"):
-        rounded = extremes.astype(np.float32)
-    largest = np.abs(extremes).max()
-    if not np.isfinite(rounded).all():
-        raise DataError(f"{what} must be numbers that float32 can hold, got {largest:g}")
-    if largest > BRIGHT:
-        warn(f"{what} reaches {largest:g}: floats are taken as they are, white being 1; if it is 255, divide by 255")
-    return images.astype(np.float32, copy=False)
-
-
-def cast_labels(
-    labels: Shaped[np.ndarray, "..."], count: int, classes: int | None, what: str
-) -> Int32[np.ndarray, " N"]:
-    """Checks labels and makes them int32 of shape [N].
-
-    Args:
-        labels: [N] or [N, 1], whole numbers of any type.
-        count: N, of the images.
-        classes: labels must be below; None for `MAX_CLASSES`.
-        what: what the array is, for errors.
-
-    Raises:
-        DataError: if a label is no class.
-    """
-    check_labels(labels, count, classes, what)
-    return labels.reshape(-1).astype(np.int32)
-
-
-def warn_of_unused_zero(labels: Int[np.ndarray, " N"], what: str) -> None:
-    """Warns where labels begin at 1, as they do where somebody counts so."""
-    if labels.size and labels.min() == 1:
-        warn(f"{what} begins at 1, class 0 has no image: if its classes are counted from 1, subtract 1")

@@ -1,15 +1,23 @@
 """Labelled images in memory."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
+import PIL.Image
+import tqdm
 from jaxtyping import Int, Num
 
-from awn_jax.data import checks
+from awn_jax.data import checks, geometry
+from awn_jax.data.examples import Example, Examples
+
+# Bytes: more is not kept on devices, nor in memory where it lies on a disk.
+LARGE = 2 << 30
+_CHUNK = 256
 
 
 @dataclasses.dataclass(frozen=True)
-class ImageSet:
+class ImageSet(Examples):
     """Labelled images in memory.
 
     Attributes:
@@ -17,6 +25,7 @@ class ImageSet:
         labels: [N] int32 in [0, classes).
         classes: number of classes, of which some may have no image here.
         class_names: one for each class, or none.
+        identity: see `Examples`.
 
     Raises:
         DataError: if they do not fit together.
@@ -26,6 +35,7 @@ class ImageSet:
     labels: Int[np.ndarray, " N"]
     classes: int
     class_names: tuple[str, ...] = ()
+    identity: str = ""
 
     def __post_init__(self):
         checks.check_set(self.images, self.labels, self.classes, self.class_names)
@@ -34,16 +44,78 @@ class ImageSet:
         return len(self.labels)
 
     @property
-    def image_size(self) -> tuple[int, int, int]:
+    def image_size(self) -> tuple[int, int, int]:  # type: ignore[override]
         """Height and width in pixels, and planes."""
         height, width, planes = self.images.shape[1:]
         return height, width, planes
 
+    @property
+    def nbytes(self) -> int:  # type: ignore[override]
+        return self.images.nbytes
+
+    def example(self, index: int) -> Example:
+        return {"image": self.images[index], "label": self.labels[index]}
+
+    def picture(self, index: int) -> Example:
+        planes, dtype = self.images.shape[-1], self.images.dtype
+        if dtype != np.uint8 or planes not in (1, 3):
+            raise checks.DataError(
+                f"images that are changed where they are read must be uint8 of 1 or 3 planes, got {planes} of {dtype}"
+            )
+        image = self.images[index]
+        return {**self.example(index), "image": PIL.Image.fromarray(image if planes == 3 else image[..., 0])}
+
+    def fit(self, example: Example) -> Example:
+        height, width, _ = self.image_size
+        return {**example, "image": geometry.fitted(example["image"], (height, width))}
+
+    def select(self, indices: Sequence[int] | Int[np.ndarray, " M"]) -> "ImageSet":
+        chosen = np.asarray(indices, int)
+        return dataclasses.replace(self, images=self.images[chosen], labels=self.labels[chosen], identity="")
+
+    def batch(self, indices: Int[np.ndarray, " B"]) -> Example:
+        return {"image": self.images[indices], "label": self.labels[indices]}
+
     def take(self, count: int) -> "ImageSet":
-        """The first `count` examples; all if there are fewer."""
-        return dataclasses.replace(self, images=self.images[:count], labels=self.labels[:count])
+        """The first `count` examples, which are not copied; all if there are fewer."""
+        return dataclasses.replace(self, images=self.images[:count], labels=self.labels[:count], identity="")
+
+    def resized(self, size: tuple[int, int], crop: float) -> "ImageSet":
+        """The same images at another size, see `geometry.fitted`; as they are where they have it already.
+
+        Args:
+            size: height and width in pixels.
+            crop: share of the shorter side that is kept.
+
+        Raises:
+            DataError: if they are not uint8 of 1 or 3 planes and would change.
+        """
+        if size == self.image_size[:2] and crop == 1:
+            return self
+        images = np.empty((len(self), *size, self.image_size[2]), np.uint8)
+        for index in range(len(self)):
+            images[index] = geometry.fitted(self.picture(index)["image"], size, crop)
+        return dataclasses.replace(self, images=images)
 
 
 def white(dtype: np.dtype) -> int:
     """What a white pixel is in images of a type: 255 in whole numbers, 1 in floats."""
     return 255 if np.issubdtype(dtype, np.integer) else 1
+
+
+def in_memory(examples: Examples) -> ImageSet:
+    """All examples, read now.
+
+    Raises:
+        DataError: if one cannot be read.
+    """
+    if isinstance(examples, ImageSet):
+        return examples
+    images = np.empty((len(examples), *examples.image_size), np.uint8)
+    labels = np.empty(len(examples), np.int32)
+    with tqdm.tqdm(total=len(examples), desc="reading pictures", unit="img", leave=False, disable=None) as bar:
+        for start in range(0, len(examples), _CHUNK):
+            read = examples.batch(np.arange(start, min(start + _CHUNK, len(examples))))
+            images[start : start + _CHUNK], labels[start : start + _CHUNK] = read["image"], read["label"]
+            bar.update(len(read["label"]))
+    return ImageSet(images, labels, examples.classes, examples.class_names, examples.identity)

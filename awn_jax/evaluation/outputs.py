@@ -9,17 +9,17 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from awn_jax import bars, hardware
-from awn_jax.data import ImageSet, Preparation, data_mesh, once_through
+from awn_jax.data import Examples, Preparation, data_mesh, once_through
 from awn_jax.models import AnyWidthNetwork
 
 
 def outputs_at(
     model: AnyWidthNetwork,
-    data: ImageSet,
+    data: Examples,
     preparation: Preparation,
     at: Sequence[float],
     *,
-    batch_size: int = 1000,
+    batch_size: int | None = None,
     progress: bool = True,
 ) -> Float[np.ndarray, "N images ..."]:
     """The outputs of every image at N ascending widths.
@@ -29,7 +29,7 @@ def outputs_at(
         data: images.
         preparation: normalisation.
         at: N ascending widths.
-        batch_size: images at a time.
+        batch_size: images at a time; None for `data.usual_batch`.
         progress: show a bar.
 
     Raises:

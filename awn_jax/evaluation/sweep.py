@@ -14,7 +14,7 @@ from jax.sharding import Mesh
 
 from awn_jax import bars
 from awn_jax import widths as width_arithmetic
-from awn_jax.data import ImageSet, Preparation, once_through
+from awn_jax.data import Examples, Preparation, once_through, usual_batch
 from awn_jax.errors import UserError
 from awn_jax.evaluation.scorers import Scorer, scorer
 from awn_jax.models import AnyWidthNetwork, axes, distinct_widths
@@ -115,13 +115,13 @@ def evenly_spaced_mean(
 
 def sweep(
     model: AnyWidthNetwork,
-    data: ImageSet,
+    data: Examples,
     preparation: Preparation,
     mesh: Mesh,
     *,
     minimum: float = 0.25,
     at: Sequence[float] | None = None,
-    batch_size: int = 1000,
+    batch_size: int | None = None,
     task: Task | None = None,
     progress: bool = True,
 ) -> Sweep:
@@ -137,7 +137,7 @@ def sweep(
         mesh: devices; each batch is split over them.
         minimum: α_min.
         at: ascending widths to score instead of all; the area is then taken over their range.
-        batch_size: at least 1; rounded up to a multiple of the devices.
+        batch_size: at least 1; rounded up to a multiple of the devices; None for `data.usual_batch`.
         task: what the network is for; classification if None.
         progress: show a bar.
 
@@ -146,6 +146,7 @@ def sweep(
         SweepError: if a score is not finite.
     """
     task = Classification() if task is None else task
+    batch_size = usual_batch(data.image_size) if batch_size is None else batch_size
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}")
     if not len(data):
@@ -169,7 +170,7 @@ def sweep(
     return Sweep(rows, tuple(edges), float(names[0]), task.metric, area, mean10)
 
 
-def _scores(score: Scorer, data: ImageSet, mesh: Mesh, batch_size: int, progress: bool) -> dict[str, np.ndarray]:
+def _scores(score: Scorer, data: Examples, mesh: Mesh, batch_size: int, progress: bool) -> dict[str, np.ndarray]:
     batches = once_through(data, mesh, batch_size)
     bar = {"desc": f"sweep{score.chunks}", "leave": False, "total": -(-len(data) // batch_size)}
     for batch in bars.bar(batches, shown=progress, **bar):
@@ -177,7 +178,7 @@ def _scores(score: Scorer, data: ImageSet, mesh: Mesh, batch_size: int, progress
     return score.finish()
 
 
-def _all_widths(model: AnyWidthNetwork, data: ImageSet, minimum: float) -> list[float]:
+def _all_widths(model: AnyWidthNetwork, data: Examples, minimum: float) -> list[float]:
     found = distinct_widths(model, minimum)
     return list(found) if model.nests(data.image_size) else width_arithmetic.spread(found, MOST_WIDTHS)
 

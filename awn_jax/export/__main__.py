@@ -9,6 +9,7 @@ on random ones.
 """
 
 import argparse
+import math
 import pathlib
 
 import jax
@@ -27,6 +28,8 @@ SUFFIXES = {"stablehlo": ".stablehlo", "onnx": ".onnx", "flax": ".py", "bundle":
 BUNDLE = (0.25, 0.5, 0.75, 1.0)
 # Images in a batch, and how many random ones there are.
 BATCH, RANDOM = 256, 64
+# What the test images that are compared may hold: 1 GiB in float32.
+NUMBERS = 1 << 28
 # The largest difference, relative to the largest output, that rounding explains, by bytes of the trained network's numbers.
 TOLERANCE = {1: 0.2, 2: 0.05, 4: 1e-4, 8: 1e-4}
 
@@ -124,7 +127,8 @@ def _place(workdir: pathlib.Path, arguments: argparse.Namespace) -> pathlib.Path
 def _images(opened: runs.Run, data_dir: str | None) -> tuple[data.ImageSet, bool]:
     """Images to compare two networks on, and whether they are the test images."""
     try:
-        return opened.images("test", data_dir), True
+        images = opened.images("test", data_dir)
+        return data.in_memory(images.take(max(1, NUMBERS // math.prod(images.image_size)))), True
     except UserError as error:
         if data_dir:
             raise

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float, Int, Num, Shaped
 
 from awn_jax import files
-from awn_jax.data import ImageSet
+from awn_jax.data import Examples
 from awn_jax.evaluation.outputs import outputs_at
 from awn_jax.evaluation.sweep import Row, Sweep
 from awn_jax.models import AnyWidthNetwork
@@ -35,7 +35,7 @@ def write_run(
     model: AnyWidthNetwork,
     step: int,
     sweep: Sweep,
-    images: ImageSet,
+    images: Examples,
     latencies: tuple[Mapping[float, float], str],
 ) -> None:
     """Writes the page of a run.
@@ -65,7 +65,7 @@ def write(
     path: pathlib.Path,
     task: Task,
     rows: Sequence[Row],
-    images: ImageSet,
+    images: Examples,
     outputs: Float[np.ndarray, "N images ..."],
     *,
     title: str,
@@ -111,7 +111,7 @@ def write(
             {
                 "number": int(i),
                 "truth": truth[i],
-                "image": _picture(images.images[i]),
+                "image": _picture(images.example(int(i))["image"]),
                 "answers": [
                     [str(answers[n, i]), round(float(confidence[n, i]), 4), round(float(quality[n, i]), 4)]
                     for n in range(len(rows))

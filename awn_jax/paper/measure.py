@@ -46,7 +46,7 @@ def measure(
     mesh, minimum = data.data_mesh(), config.widths.minimum
     training_images = run.images("train", data_dir)
 
-    def sweep(model: Any, images: data.ImageSet, **options: Any) -> Sweep:
+    def sweep(model: Any, images: data.Examples, **options: Any) -> Sweep:
         return evaluation.sweep(model, images, run.preparation, mesh, task=run.task, **options)
 
     curves = {"test": sweep(model, outcome.test_images, minimum=minimum)}

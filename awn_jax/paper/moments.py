@@ -58,7 +58,8 @@ def history(workdir: pathlib.Path, at: Sequence[float] = QUARTERS, data_dir: str
         steps = store.steps()
         if not steps:
             raise checkpoints.CheckpointError(f"{store.folder} holds no snapshot")
-        x = run.preparation.normalised(jnp.asarray(run.images("train", data_dir).images[:BATCH]))
+        images = data.in_memory(run.images("train", data_dir).take(BATCH))
+        x = run.preparation.normalised(jnp.asarray(images.images))
         model, mesh = run.network(), data.data_mesh()
         look = make_moments(model, at)
         _, params, rest = training.split(model)

@@ -15,7 +15,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Num
 
 from awn_jax import bars, hardware, widths
-from awn_jax.data import ImageSet, Preparation, once_through, replicate
+from awn_jax.data import Examples, Preparation, once_through, replicate
 from awn_jax.layers import CalibratedBatchNorm, Norm, Op
 from awn_jax.layers.functional import sum_type
 from awn_jax.layers.op import observing
@@ -39,13 +39,13 @@ def calibrated(model: nnx.Module) -> bool:
 
 def calibrate(
     model: AnyWidthNetwork,
-    data: ImageSet,
+    data: Examples,
     preparation: Preparation,
     mesh: Mesh,
     at: Sequence[float],
     *,
     exact: bool = True,
-    batch_size: int = 1000,
+    batch_size: int | None = None,
     progress: bool = True,
 ) -> None:
     """Gives every `CalibratedBatchNorm` statistics for the given widths and no others, in place.
@@ -62,7 +62,7 @@ def calibrate(
         mesh: devices; each batch is split over them.
         at: widths, 1 among them.
         exact: one layer after the other.
-        batch_size: rounded up to a multiple of the devices.
+        batch_size: rounded up to a multiple of the devices; None for `data.usual_batch`.
         progress: show a bar.
 
     Raises:
@@ -91,12 +91,12 @@ def calibrate(
 
 def recompute(
     model: AnyWidthNetwork,
-    data: ImageSet,
+    data: Examples,
     preparation: Preparation,
     mesh: Mesh,
     at: Sequence[float],
     *,
-    batch_size: int = 1000,
+    batch_size: int | None = None,
 ) -> None:
     """Gives the norms of a network the statistics that its weights have on the given images, in place.
 
@@ -109,7 +109,7 @@ def recompute(
         mesh: devices; each batch is split over them.
         at: widths whose norms, or whose channels of norms that all widths share, get statistics; 1 alone where narrow networks
             are prefixes of the wide one.
-        batch_size: rounded up to a multiple of the devices.
+        batch_size: rounded up to a multiple of the devices; None for `data.usual_batch`.
 
     Source: Averaging Weights Leads to Wider Optima (Izmailov et al., 2018), section 3.2.
     """
@@ -120,14 +120,14 @@ def recompute(
 
 def _calibrate(
     model: AnyWidthNetwork,
-    data: ImageSet,
+    data: Examples,
     preparation: Preparation,
     mesh: Mesh,
     width: float,
     chosen: Mapping[str, Norm],
     *,
     exact: bool,
-    batch_size: int,
+    batch_size: int | None,
 ) -> None:
     """Gives some norms, by name, the statistics of a width; they normalise by those that they have (`exact`) or by the batch's
     own meanwhile."""

@@ -122,9 +122,8 @@ def make_train_steps(
 
     def one_step(constants: Any, state: TrainState, row: Any) -> tuple[TrainState, Metrics]:
         width_key, image_key = jax.random.split(jax.random.fold_in(state.key, state.step))
-        images, targets = feed.batch(constants, row)
-        images = preparation.for_training(image_key, images)
-        images = images.astype(recipe.compute or images.dtype)
+        examples = preparation.for_training(image_key, feed.batch(constants, row))
+        images, targets = examples["image"].astype(recipe.compute or jnp.float32), examples["label"]
         learnt = learn(graphdef, state.params, state.rest, images, targets, plan, width_key, task, cast=cast)
         updates, opt_state = optimizer.update(learnt.gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)

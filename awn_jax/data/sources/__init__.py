@@ -1,45 +1,118 @@
-"""Labelled images by name. A source is a module with a function `read(location, split, data_dir) -> Found`, listed here.
+"""Labelled images by name. A source is a module with a function `read(request)`, listed here.
 
-Checks are not a source's affair: `load` makes them, the same for all.
+It gives arrays as it `Found` them, or `Records` of pictures that stay where they lie. Checks and sizes are not a source's
+affair: `load` sees to them, the same for all.
 """
 
+import dataclasses
 from collections.abc import Callable
 
+import numpy as np
+import tqdm
+
+from awn_jax.data import checks, decoding
 from awn_jax.data.checks import DataError
-from awn_jax.data.images import ImageSet
-from awn_jax.data.sources import digits, npz, tfds
-from awn_jax.data.sources.found import Found
+from awn_jax.data.examples import Examples, threads
+from awn_jax.data.photographs import Photographs, Records
+from awn_jax.data.sources import digits, folder, npz, tfds
+from awn_jax.data.sources.found import Found, Request
 
 __all__ = ["SOURCES", "load"]
 
 # By the form of the names that they read. Any other name is one of TFDS, whose own names may have colons too.
-SOURCES: dict[str, Callable[[str, str, str | None], Found]] = {
+SOURCES: dict[str, Callable[[Request], Found | Records]] = {
     "digits": digits.read,
     "npz:PATH": npz.read,
+    "folder:PATH": folder.read,
 }
 
 
-def load(name: str, split: str, *, data_dir: str | None = None) -> ImageSet:
-    """Reads one split of an image set into memory.
+def load(
+    name: str,
+    split: str,
+    *,
+    data_dir: str | None = None,
+    image_size: tuple[int, ...] = (),
+    crop: float | None = 1.0,
+    skip_bad: bool = False,
+    test_share: float = 0.2,
+    seed: int = 0,
+) -> Examples:
+    """One split of an image set: in memory, or, if it is made of pictures in files, opened as they are asked for.
 
     Args:
         name: `digits` (scikit-learn's handwritten digits, enlarged to 28 × 28), `npz:PATH` (arrays `x_<split>`, `y_<split>`
-            and perhaps `class_names`), or the name of a TFDS set, such as `fashion_mnist`.
+            and perhaps `class_names`), `folder:PATH` (`<split>/<class>/<picture>` or `<class>/<picture>`), or the name of a
+            TFDS set, such as `fashion_mnist`.
         split: `train` or `test`, or what the set's author chose; a TFDS set takes TFDS expressions (`train[:90%]`).
         data_dir: where TFDS keeps its prepared sets; None for $TFDS_DATA_DIR, else ~/tensorflow_datasets.
+        image_size: height and width in pixels, or one number for both, that images are brought to; and the number of planes,
+            if they are to be converted. Empty for their own size, if they share one.
+        crop: share of the shorter side that is kept, see `geometry.fitted`; None if images must have that size already.
+        skip_bad: decode all pictures now, and leave out those that cannot be read.
+        test_share: of a folder that has no splits, how much of each class is held out as `test`.
+        seed: which pictures those are.
 
-    Warns with a `DataWarning` where pixels or labels are likely not what was meant.
+    Warns with a `DataWarning` where something is likely not what was meant, and of the pictures that are left out.
 
     Raises:
-        DataError: if the set or split is not there or its arrays are not labelled images.
+        DataError: if the set or split is not there or is not labelled images.
     """
     prefix, colon, rest = name.partition(":")
     read = {form.partition(":")[:2]: read for form, read in SOURCES.items()}.get((prefix, colon))
+    request = Request(rest if read else name, split, data_dir, test_share, seed)
+    size = (image_size * 2)[:2] if len(image_size) == 1 else image_size
     try:
-        found = read(rest, split, data_dir) if read else tfds.read(name, split, data_dir)
-        return found.checked()
+        found = read(request) if read else tfds.read(request)
+        if isinstance(found, Found):
+            images = found.checked()
+            return images.resized((size[0], size[1]), crop) if size and crop is not None else images
+        photographs = _sized(found, size, crop)
+        return _sound(photographs, f"{split} of {name}") if skip_bad else photographs
     except tfds.UnknownSetError as error:
         forms = ", ".join(repr(form) for form in SOURCES)
         raise DataError(f"data name {name!r} is neither {forms} nor a TFDS set: {error}") from error
     except MemoryError as error:
         raise DataError(f"{split} of {name} must fit in memory: {error or 'there is not enough'}") from error
+
+
+def _sized(records: Records, size: tuple[int, ...], crop: float | None) -> Photographs:
+    """Pictures of the size asked for, or of that of the first; coloured if one of them is."""
+    if len(size) == 3:
+        return Photographs(records, (size[0], size[1], size[2]), crop)
+    own, planes = (0, 0), 1
+    for index in range(len(records)):
+        try:
+            found, planes = decoding.look(records.record(index)[0], records.name(index))
+        except DataError:  # told where it is read, or skipped
+            continue
+        own = own if any(own) else found
+        # The first coloured one decides; where all are grey, all have been looked at.
+        if planes == 3:
+            break
+    height, width = size or own
+    return Photographs(records, (height or 1, width or 1, planes), crop if size else None)
+
+
+def _sound(photographs: Photographs, what: str) -> Photographs:
+    """Those that can be read; a warning says how many cannot, and which is the first."""
+
+    records = photographs.records
+
+    def trouble(index: int) -> str:
+        try:
+            decoding.decode(records.record(index)[0], records.name(index), photographs.image_size[2])
+        except DataError as error:
+            return str(error)
+        return ""
+
+    progress = {"total": len(photographs), "desc": "checking pictures", "leave": False, "disable": None}
+    found = list(tqdm.tqdm(threads().map(trouble, range(len(photographs))), **progress))
+    good = np.flatnonzero([not text for text in found])
+    if len(good) == len(found):
+        return photographs
+    first = next(text for text in found if text)
+    if not len(good):
+        raise DataError(f"{what} must hold pictures that can be read, got {len(found)} that cannot: {first}")
+    checks.warn(f"{len(found) - len(good):,} of {len(found):,} pictures of {what} are skipped: {first}")
+    return dataclasses.replace(photographs, records=records.select(good))

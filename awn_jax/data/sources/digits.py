@@ -5,20 +5,18 @@ from typing import Any
 import numpy as np
 
 from awn_jax.data.checks import DataError
-from awn_jax.data.sources.found import Found
+from awn_jax.data.sources.found import Found, Request
 
 # Which share of the digits is held out, and the seed that says which.
 TEST_SHARE, SEED = 5, 0
 SIZE = 28
 
 
-def read(location: str, split: str, data_dir: str | None) -> Found:
+def read(request: Request) -> Found:
     """Reads the digits.
 
     Args:
-        location: not used, the digits come with scikit-learn.
-        split: `train` or `test`.
-        data_dir: not used.
+        request: its split is `train` or `test`.
 
     Raises:
         DataError: if there is no such split.
@@ -27,6 +25,7 @@ def read(location: str, split: str, data_dir: str | None) -> Found:
     import scipy.ndimage
     import sklearn.datasets
 
+    split = request.split
     if split not in ("train", "test"):
         raise DataError(f"split of digits must be 'train' or 'test', got {split!r}")
     bunch: Any = sklearn.datasets.load_digits()

@@ -1,4 +1,4 @@
-"""What a source hands over: arrays as it found them. Checking them is the same for all sources, so no source does it."""
+"""What a source is asked for and hands over: arrays as it found them; checks are the same for all, so no source makes them."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -6,8 +6,27 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Shaped
 
-from awn_jax.data import checks
+from awn_jax.data import checks, readings
 from awn_jax.data.images import ImageSet
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What a source is asked for.
+
+    Attributes:
+        location: where the set is, or what it is called.
+        split: of the set.
+        data_dir: where TFDS keeps its prepared sets; None for $TFDS_DATA_DIR, else ~/tensorflow_datasets.
+        test_share: of a set that has no splits, how much is held out as `test`.
+        seed: which examples those are.
+    """
+
+    location: str
+    split: str
+    data_dir: str | None = None
+    test_share: float = 0.2
+    seed: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,6 +37,7 @@ class Found:
         images, labels: of the split.
         names: what errors call them.
         other_labels: those of the source's other splits, as far as it has them at hand, by what errors call them.
+        extremes: the least and the largest pixel of the other splits, where images are of a type that is read by its values.
         classes: their number if the source states it; else it follows from the labels of all splits.
         class_names: one for each class, or none.
     """
@@ -26,26 +46,18 @@ class Found:
     labels: Shaped[np.ndarray, "..."]
     names: tuple[str, str]
     other_labels: Mapping[str, Shaped[np.ndarray, "..."]] = dataclasses.field(default_factory=dict)
+    extremes: tuple[float, ...] = ()
     classes: int | None = None
     class_names: tuple[str, ...] = ()
 
     def checked(self) -> ImageSet:
-        """The split as images of one type and labels of one type.
-
-        Warns where floats are so large that white is not likely 1, and where the number of
-        classes is not stated and no split has an image of class 0.
+        """The split as images of one type and labels of one type, read as `readings` says.
 
         Raises:
-            DataError: if they are not labelled images.
+            DataError: if they are not labelled images, or could be two things.
         """
         images_name, labels_name = self.names
-        images = checks.cast_images(self.images, images_name)
-        labels = checks.cast_labels(self.labels, len(images), self.classes, labels_name)
-        others = [
-            checks.cast_labels(array, len(array), self.classes, name) for name, array in self.other_labels.items()
-        ]
-        every = np.concatenate([labels, *others])
-        if self.classes is None:
-            checks.warn_of_unused_zero(every, labels_name)
-        classes = 1 + int(every.max()) if self.classes is None else self.classes
-        return ImageSet(images, labels, classes, self.class_names)
+        images = readings.images(self.images, images_name, self.extremes)
+        checks.check_label_kind(self.labels.shape, self.labels.dtype, len(images), labels_name)
+        labels, classes, numbers = readings.labels({labels_name: self.labels, **self.other_labels}, self.classes)
+        return ImageSet(images, labels, classes, self.class_names or numbers)

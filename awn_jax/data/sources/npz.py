@@ -16,9 +16,9 @@ import numpy as np
 from jaxtyping import Shaped
 from numpy.lib import format as npy
 
-from awn_jax.data import checks
+from awn_jax.data import checks, readings
 from awn_jax.data.checks import DataError
-from awn_jax.data.sources.found import Found
+from awn_jax.data.sources.found import Found, Request
 
 # How many bytes one byte of a member can hold: Deflate's limit is 258 bytes in 2 bits.
 _MOST = {zipfile.ZIP_STORED: 1, zipfile.ZIP_DEFLATED: 1032}
@@ -28,18 +28,17 @@ _COUNTED_ELSEWHERE = 0xFFFF  # as some write files of more than 4 GiB
 _HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
 
-def read(location: str, split: str, data_dir: str | None) -> Found:
+def read(request: Request) -> Found:
     """Reads one split.
 
     Args:
-        location: the file; `~` is the home folder. It holds arrays `x_<split>` and `y_<split>`, for each of its splits, and,
-            if it likes, `class_names`.
-        split: of the file.
-        data_dir: not used.
+        request: its location is the file; `~` is the home folder. The file holds arrays `x_<split>` and `y_<split>`, for each
+            of its splits, and, if it likes, `class_names`.
 
     Raises:
         DataError: if the file cannot be read, lacks the split or holds arrays that are no labelled images.
     """
+    location, split = request.location, request.split
     keys = f"x_{split}", f"y_{split}"
     with _open(location) as archive:
         held = {name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")}
@@ -48,17 +47,23 @@ def read(location: str, split: str, data_dir: str | None) -> Found:
         splits = [key.removeprefix("x_") for key in sorted(held) if key.startswith("x_")]
         splits = [name for name in splits if f"y_{name}" in held]
         # All that headers say is checked first, for all splits: reading may take long.
+        kinds = {}
         for name in splits:
             shape, dtype = _header(archive, f"x_{name}", location)
             checks.check_image_kind(shape, dtype, f"{location}: x_{name}")
             label_header = _header(archive, f"y_{name}", location)
             checks.check_label_kind(*label_header, shape[0], f"{location}: y_{name}")
+            kinds[name] = dtype
         class_names = _class_names(archive, location) if "class_names" in held else ()
+        # Floats of 0 to 1 and of 0 to 255 are told apart by their values, and a split may be dark.
+        alike = [name for name in splits if name != split and kinds[name].kind == kinds[split].kind]
+        alike = alike if readings.by_values(kinds[split]) else []
         return Found(
             _array(archive, keys[0], location),
             _array(archive, keys[1], location),
             (f"{location}: {keys[0]}", f"{location}: {keys[1]}"),
             {f"{location}: y_{name}": _array(archive, f"y_{name}", location) for name in splits if name != split},
+            tuple(value for name in alike for value in readings.extremes(_array(archive, f"x_{name}", location))),
             len(class_names) or None,
             class_names,
         )

@@ -1,13 +1,21 @@
 """Classification sets of TensorFlow Datasets (https://www.tensorflow.org/datasets), prepared on this machine."""
 
+import functools
+import hashlib
+import math
+import pathlib
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import tqdm
+from jaxtyping import Int
 
 from awn_jax.data import checks
 from awn_jax.data.checks import DataError
-from awn_jax.data.sources.found import Found
+from awn_jax.data.images import LARGE
+from awn_jax.data.photographs import Records
+from awn_jax.data.sources.found import Found, Request
 
 _CHUNK = 1000
 
@@ -16,43 +24,103 @@ class UnknownSetError(DataError):
     """TFDS knows no set of this name; the message is TFDS's."""
 
 
-def read(location: str, split: str, data_dir: str | None) -> Found:
-    """Reads one split of a prepared set.
+class Prepared(Records):
+    """Pictures of a prepared set, as they were encoded.
 
     Args:
-        location: the set's name, such as `fashion_mnist` or `mnist:3.0.1`.
-        split: the set's own name for it, or an expression such as `train[:90%]`.
-        data_dir: where the prepared sets are; None for $TFDS_DATA_DIR, else ~/tensorflow_datasets.
+        rows: TFDS's random access to the split, which decodes nothing.
+        what: the set and its split.
+        label: the feature of that name.
+        files: names and sizes of the set's files.
+        indices: of the pictures, among the rows; None for all.
+    """
+
+    def __init__(
+        self, rows: Any, what: str, label: Any, files: tuple[str, ...], indices: Int[np.ndarray, " N"] | None = None
+    ):
+        self._rows, self._what, self._label, self._files = rows, what, label, files
+        self._indices = np.arange(len(rows)) if indices is None else indices
+        self.classes, self.class_names = label.num_classes, tuple(label.names)
+
+    @functools.cached_property
+    def labels(self) -> Int[np.ndarray, " N"]:  # type: ignore[override]
+        found = np.empty(len(self), np.int32)
+        for start, chunk in _chunks(self._rows, self._indices, self._what):
+            found[start : start + len(chunk)] = [row["label"] for row in chunk]
+        checks.check_labels(found, len(self), self.classes, f"labels of {self._what}")
+        return found
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def record(self, index: int) -> tuple[bytes, int]:
+        try:
+            row = self._rows[int(self._indices[index])]
+        except Exception as error:  # damaged records: their readers raise what they like
+            raise DataError(f"{self.name(index)} cannot be read: {_first_line(error)}") from error
+        label = int(row["label"])
+        if not 0 <= label < self.classes:
+            raise DataError(f"label of {self.name(index)} must be in [0, {self.classes}), got {label}")
+        return bytes(row["image"]), label
+
+    def name(self, index: int) -> str:
+        return f"image {self._indices[index]} of {self._what}"
+
+    def select(self, indices: Int[np.ndarray, " M"]) -> "Prepared":
+        return Prepared(self._rows, self._what, self._label, self._files, self._indices[indices])
+
+    def listing(self) -> Iterator[str]:
+        yield from (self._what, *self._files, hashlib.sha256(self._indices.astype("<i8").tobytes()).hexdigest())
+
+
+def read(request: Request) -> Found | Prepared:
+    """Reads one split of a prepared set; one of pictures of any size, or one that takes more than 2 GiB, stays where it is.
+
+    Args:
+        request: its location is the set's name, such as `fashion_mnist` or `mnist:3.0.1`; its split the set's own name for it,
+            or an expression such as `train[:90%]`.
 
     Raises:
         UnknownSetError: if TFDS knows no such set.
-        DataError: if it is not prepared, is no set of images of one size with classes, or lacks the split.
+        DataError: if it is not prepared, is no set of images with classes, or lacks the split.
     """
-    builder = _builder(location, data_dir)
+    location, split = request.location, request.split
+    builder = _builder(location, request.data_dir)
     features = builder.info.features
     if not {"image", "label"} <= set(features or ()) or not getattr(features["label"], "num_classes", None):
         raise DataError(
             f"{location} must have the features 'image' and 'label' (a class), got {sorted(features or ())}"
         )
     image, label = features["image"], features["label"]
-    if None in image.shape:
-        raise DataError(f"{location} must have images of one size, got shape {image.shape}")
     rows = _rows(builder, location, split)
+    kind = np.dtype(image.np_dtype)
+    if None in image.shape or (kind == np.uint8 and len(rows) * math.prod(image.shape) > LARGE):
+        return Prepared(_rows(builder, location, split, encoded=True), f"{location} {split}", label, _files(builder))
     names = f"images of {location} {split}", f"labels of {location} {split}"
-    checks.check_image_kind((len(rows), *image.shape), np.dtype(image.np_dtype), names[0])
+    checks.check_image_kind((len(rows), *image.shape), kind, names[0])
     images = np.empty((len(rows), *image.shape), image.np_dtype)
     labels = np.empty(len(rows), label.np_dtype)
-    for start in tqdm.trange(0, len(rows), _CHUNK, desc=f"reading {location} {split}", leave=False, disable=None):
-        stop = min(start + _CHUNK, len(rows))
+    for start, chunk in _chunks(rows, np.arange(len(rows)), f"{location} {split}"):
+        images[start : start + len(chunk)] = [row["image"] for row in chunk]
+        labels[start : start + len(chunk)] = [row["label"] for row in chunk]
+    return Found(images, labels, names, classes=label.num_classes, class_names=tuple(label.names))
+
+
+def _chunks(rows: Any, indices: Int[np.ndarray, " N"], what: str) -> Iterator[tuple[int, list[Any]]]:
+    """The rows, many at a time, and the position of the first of them."""
+    for start in tqdm.trange(0, len(indices), _CHUNK, desc=f"reading {what}", leave=False, disable=None):
+        chosen = indices[start : start + _CHUNK].tolist()
         try:
-            chunk = rows.__getitems__(range(start, stop))
+            yield start, rows.__getitems__(chosen)
         except Exception as error:  # damaged records and pictures: their readers raise what they like
             raise DataError(
-                f"images {start} to {stop - 1} of {location} {split} cannot be read: {_first_line(error)}"
+                f"images {chosen[0]} to {chosen[-1]} of {what} cannot be read: {_first_line(error)}"
             ) from error
-        images[start:stop] = [row["image"] for row in chunk]
-        labels[start:stop] = [row["label"] for row in chunk]
-    return Found(images, labels, names, classes=label.num_classes, class_names=tuple(label.names))
+
+
+def _files(builder: Any) -> tuple[str, ...]:
+    folder = pathlib.Path(builder.data_path)
+    return tuple(sorted(f"{path.name} {path.stat().st_size}" for path in folder.iterdir() if path.is_file()))
 
 
 def _builder(name: str, data_dir: str | None) -> Any:
@@ -80,9 +148,11 @@ def _builder(name: str, data_dir: str | None) -> Any:
     return builder
 
 
-def _rows(builder: Any, name: str, split: str) -> Any:
+def _rows(builder: Any, name: str, split: str, *, encoded: bool = False) -> Any:
+    import tensorflow_datasets as tfds
+
     try:
-        return builder.as_data_source(split=split)
+        return builder.as_data_source(split=split, decoders={"image": tfds.decode.SkipDecoding()} if encoded else None)
     except NotImplementedError as error:
         raise DataError(
             f"{name} is prepared as {builder.info.file_format}, which has no random access; prepare it again with "
