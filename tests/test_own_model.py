@@ -57,8 +57,8 @@ def smooth(logits, labels):
     return optax.softmax_cross_entropy(logits, jnp.broadcast_to(targets, logits.shape))
 
 
-def shift(key, images):
-    return jnp.roll(images, jax.random.randint(key, (), -1, 2), 1)
+def shift(key, examples):
+    return {**examples, "image": jnp.roll(examples["image"], jax.random.randint(key, (), -1, 2), 1)}
 """
 
 

@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as arrays_of
 
 from awn_jax import config as configs
 from awn_jax import data, run
-from awn_jax.data import checks, sources
+from awn_jax.data import readings, sources
 from awn_jax.data.sources import npz
 from awn_jax.data.sources.found import Found
 
@@ -43,7 +43,9 @@ def test_tfds_set_that_is_not_prepared_says_so_at_once(tmp_path):
 
 
 def test_unknown_set_is_named():
-    with pytest.raises(data.DataError, match="'fashionmnits' is neither 'digits', 'npz:PATH' nor a TFDS set"):
+    with pytest.raises(
+        data.DataError, match="'fashionmnits' is neither 'digits', 'npz:PATH', 'folder:PATH' nor a TFDS set"
+    ):
         data.load("fashionmnits", "train")
 
 
@@ -87,22 +89,25 @@ UNLIKE_IMAGES = [
     (IMAGES[:0], "must hold at least one image"),
     (IMAGES[:, :0], "must hold at least one image and pixel"),
     (IMAGES[0, 0], r"must have shape \(N, H, W\) or \(N, H, W, planes\)"),
-    (IMAGES.astype(np.int64), "must be of type uint8 or float, got int64: make it uint8"),
-    (IMAGES.astype(np.uint16), "must be of type uint8 or float, got uint16: make it uint8"),
-    (IMAGES > 0, "must be of type uint8 or float, got bool: multiply by 255"),
+    (IMAGES.astype("S4"), "must be numbers, got type |S4"),
+    (IMAGES.astype(np.int16) - 1, "must be 0 or more, got -1: is 0 black, or grey"),
+    # Of 10 bits, 12, 14 or 16?
+    (4 * IMAGES.astype(np.uint16), "must say what white is: up to 10.. of uint16"),
+    (IMAGES.astype(np.int64) << 20, "must say what white is: up to 26.* of int64"),
+    (IMAGES - 30.0, "must be floats of 0 to 1, of 0 to 255, or standardised, got -30 to 2"),
     (np.full((6, 8, 8), np.nan), "must be finite"),
     (np.full((6, 8, 8), -np.inf, np.float32), "must be finite"),
-    (np.full((6, 8, 8), -1e300), r"must be numbers that float32 can hold, got 1e\+300"),
-    # Below the largest float32 by less than rounding moves it: infinite only after the cast.
-    (np.full((6, 8, 8), 3.4028235677973366e38), "must be numbers that float32 can hold"),
+    (np.full((6, 8, 8), -1e300), r"must be floats of 0 to 1, .* got -1e\+300"),
 ]
 UNLIKE_LABELS = [
     (LABELS[:5], "must hold one label for each of 6 images"),
     (LABELS[None], "must hold one label for each of 6 images"),
-    (np.eye(6, dtype=int), r"must hold one label .* got shape \(6, 6\): if it is one-hot, take its argmax"),
-    (LABELS / 2, "must be whole numbers, got type float64"),
-    (LABELS > 2, "must be whole numbers, got type bool"),
+    (np.eye(6, dtype=int) + 1, "must have one 1 in each row, else 0"),
+    (np.ones((6, 2)) / 2, "must be whole numbers or one-hot rows, got 0.5"),
+    (LABELS / 2, "must be whole numbers or one-hot rows, got 0.5"),
+    (LABELS.astype("U1"), "must be whole numbers or one-hot rows, got type <U1"),
     (LABELS - 1, "must be 0 or more, got -1"),
+    (2 * LABELS + 1, "must begin at 0, or hold every number from 1 on, got 6 numbers from 1 to 11: they may be"),
     # Cast to int32 these would be −2147483643, 0, 5 and a hundred million classes.
     (LABELS + 2**31, "must be below 100000, .* got 2147483653"),
     (np.full(6, 2**40), "must be below 100000, .* got 1099511627776"),
@@ -119,7 +124,7 @@ def test_no_source_can_give_what_is_not_labelled_images(tmp_path, monkeypatch, i
     with pytest.raises(data.DataError, match=message) as from_file:
         data.load(f"npz:{tmp_path / 'mine.npz'}", "train")
     assert "\n" not in str(from_file.value)
-    monkeypatch.setitem(sources.SOURCES, "mine", lambda location, split, data_dir: Found(images, labels, ("x", "y")))
+    monkeypatch.setitem(sources.SOURCES, "mine", lambda request: Found(images, labels, ("x", "y")))
     with pytest.raises(data.DataError, match=f"^[xy] {message}"):
         data.load("mine", "train")
 
@@ -128,41 +133,80 @@ def test_no_source_can_give_what_is_not_labelled_images(tmp_path, monkeypatch, i
 @hypothesis.given(
     arrays_of.arrays(arrays_of.integer_dtypes() | arrays_of.unsigned_integer_dtypes(), st.sampled_from([(3,), (3, 1)]))
 )
-def test_labels_that_pass_are_not_changed_by_the_cast(labels):
+def test_labels_that_are_taken_keep_their_value_or_all_lose_one(labels):
     try:
-        cast = checks.cast_labels(labels, 3, None, "labels")
+        read, classes, names = readings.labels({"labels": labels}, None)
     except data.DataError:
-        assert labels.min() < 0 or labels.max() >= data.MAX_CLASSES
+        assert labels.min() < 0 or labels.max() >= data.MAX_CLASSES or labels.min() == 1
     else:
-        assert cast.shape == (3,)
-        assert cast.tolist() == labels.reshape(-1).tolist()
+        first = 1 if names else 0
+        assert read.tolist() == [int(label) - first for label in labels.reshape(-1)]
+        assert read.max() < classes
+        assert not names or set(labels.reshape(-1).tolist()) == set(range(1, 1 + classes))
 
 
 @PATIENT
 @hypothesis.given(arrays_of.arrays(arrays_of.floating_dtypes(), (2, 2, 1)))
-def test_floats_that_pass_are_finite_and_only_rounded(images):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", data.DataWarning)
-        try:
-            cast = checks.cast_images(images, "images")
-        except data.DataError:
-            with np.errstate(over="ignore"):
-                assert not np.isfinite(images.astype(np.float32)).all()
-        else:
-            assert cast.shape == (2, 2, 1, 1)
-            np.testing.assert_allclose(cast[..., 0], images.astype(np.float64), rtol=1e-7, atol=1e-45)
+def test_floats_that_are_taken_are_finite_and_only_scaled_and_rounded(images):
+    try:
+        read = readings.images(images, "images")
+    except data.DataError:
+        assert not (np.isfinite(images).all() and images.min() >= -10 and images.max() <= 10)
+    else:
+        assert read.shape == (2, 2, 1, 1)
+        white = 255 if images.max() > 10 else 1
+        scaled = read / (255 if read.dtype == np.uint8 else 1)
+        np.testing.assert_allclose(scaled[..., 0] * white, images.astype(np.float64), rtol=1e-6, atol=1e-45)
 
 
 @pytest.mark.parametrize(
-    ("images", "labels", "message"),
+    ("stored", "read"),
     [
-        (IMAGES.astype(np.float64), LABELS, "x reaches 255: floats are taken as they are, white being 1"),
-        (IMAGES, 1 + LABELS, "y begins at 1, class 0 has no image"),
+        (lambda x: x > 99, lambda x: np.where(x > 99, 255, 0).astype(np.uint8)),
+        (lambda x: x.astype(np.int64), lambda x: x),
+        (lambda x: x.astype(np.float64), lambda x: x),
+        (lambda x: x / 2 + 0.25, lambda x: ((x / 2 + 0.25) / 255).astype(np.float32)),
+        (lambda x: x / 255, lambda x: (x / 255).astype(np.float32)),
+        (lambda x: x.astype(np.uint16) * 257, lambda x: (x / 255).astype(np.float32)),
     ],
 )
-def test_what_is_likely_not_meant_is_said_in_one_line(monkeypatch, capsys, images, labels, message):
-    monkeypatch.setitem(sources.SOURCES, "mine", lambda location, split, data_dir: Found(images, labels, ("x", "y")))
-    with pytest.warns(data.DataWarning, match=message) as said:
+def test_pixels_are_read_as_what_they_are_in_all_splits_alike(tmp_path, stored, read):
+    # Nothing in a dark split says of itself what white is.
+    path, dark = tmp_path / "mine.npz", IMAGES[:1] % 3
+    np.savez(path, x_train=stored(IMAGES), y_train=LABELS, x_test=stored(dark), y_test=[0])
+    for split, images in (("train", IMAGES), ("test", dark)):
+        found, expected = data.load(f"npz:{path}", split).images, read(images)
+        white = [255 if array.dtype == np.uint8 else 1 for array in (found, expected)]
+        np.testing.assert_allclose(found / white[0], expected / white[1], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "names", "expected"),
+    [
+        (np.eye(6), np.eye(6)[3:4], (), 6),
+        (np.eye(7, dtype=bool)[:6], np.eye(7, dtype=bool)[3:4], (), 7),
+        (LABELS.astype(np.float32), [3.0], (), 6),
+        (LABELS > 2, [True], (), 2),
+        (LABELS + 1, [4], (), 6),
+        (2 * LABELS + 1, [7], "abcdefghijk", 11),
+    ],
+)
+def test_labels_are_read_as_what_they_are(tmp_path, train, test, names, expected):
+    path, more = tmp_path / "mine.npz", {"class_names": np.array(list(names))} if names else {}
+    np.savez(path, x_train=IMAGES, y_train=train, x_test=IMAGES[:1], y_test=test, **more)
+    read, other = (data.load(f"npz:{path}", split) for split in ("train", "test"))
+    assert read.classes == other.classes == expected
+    assert other.labels[0] == read.labels[3]
+    # Numbers that have changed are kept as names.
+    assert read.class_names == (tuple(names) or (tuple("123456") if np.array_equal(train, LABELS + 1) else ()))
+
+
+def test_what_is_likely_not_meant_is_said_in_one_line(monkeypatch):
+    images = (IMAGES > 99).astype(np.int32)
+    monkeypatch.setitem(sources.SOURCES, "mine", lambda request: Found(images, LABELS, ("x", "y")))
+    with pytest.warns(
+        data.DataWarning, match="x reaches 1: white is taken to be 255; if it is 1, make it bool"
+    ) as said:
         data.load("mine", "train")
     shown = warnings.formatwarning(said[0].message, said[0].category, said[0].filename, said[0].lineno)
     assert shown.count("\n") == 1
@@ -244,7 +288,7 @@ def test_what_does_not_fit_in_memory_is_refused_unread(tmp_path, monkeypatch):
 
 
 def test_memory_that_runs_out_is_one_line(monkeypatch):
-    def read(location, split, data_dir):
+    def read(request):
         return np.empty(1 << 60, np.uint8)
 
     monkeypatch.setitem(sources.SOURCES, "mine", read)

@@ -15,13 +15,13 @@ STEPS = 6
 PLAIN = Recipe()
 
 
-def run(digits, devices, how="nested", chunk=1, on_device=True, recipe=PLAIN):
+def run(digits, devices, how="nested", chunk=1, kind="device", recipe=PLAIN):
     mesh = jax.make_mesh((devices,), ("data",), axis_types=(AxisType.Auto,), devices=jax.devices()[:devices])
     model = LeNet3C1L((28, 28, 1), 10, channels=6, rngs=nnx.Rngs(0))
     optimizer = optim.sgd(
         optim.learning_rate("step", 0.02, STEPS, at=(0.5,), factor=0.1), momentum=0.9, weight_decay=5e-4
     )
-    feed = data.make_feed(digits, mesh, seed=0, batch_size=16, on_device=on_device)
+    feed = data.make_feed(digits, mesh, seed=0, batch_size=16, kind=kind)
     steps = make_train_steps(
         model,
         optimizer,
@@ -54,7 +54,7 @@ def test_eight_devices_give_the_same_losses_and_statistics_as_one(digits, one_de
 
 
 def test_copying_each_batch_from_the_host_gives_the_same_losses(digits, one_device):
-    losses, _ = run(digits, 1, on_device=False)
+    losses, _ = run(digits, 1, kind="host")
     np.testing.assert_array_equal(losses, one_device[0])
 
 

@@ -1,7 +1,6 @@
 """From stored images to what the network sees, on the device."""
 
 import dataclasses
-from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -21,9 +20,8 @@ class Preparation:
         mean, std: of each plane, on a scale where white is 1.
         augment: transforms by name, see `transforms.parse`, or `none`.
         shift: in pixels; given to a transform that has an argument of this name.
-        options: what else transforms are given that have an argument of the name.
-        classes: their number, which transforms that mix labels must know.
-        size: height and width in pixels, which transforms that resize pictures must know.
+        classes: their number; given likewise.
+        size: height and width in pixels; given likewise.
 
     Raises:
         ValueError: if these do not fit together, or there is no such transform, or it does not take its options.
@@ -33,7 +31,6 @@ class Preparation:
     std: tuple[float, ...]
     augment: str = "none"
     shift: int = 4
-    options: Mapping[str, Any] = dataclasses.field(default_factory=dict, hash=False)
     classes: int = 0
     size: tuple[int, int] = (0, 0)
 
@@ -51,8 +48,7 @@ class Preparation:
     @property
     def transforms(self) -> transforms.Transforms:
         """What training does, by where it runs."""
-        given = {"shift": self.shift, "classes": self.classes, "size": self.size, **self.options}
-        return transforms.parse(self.augment, given)
+        return transforms.parse(self.augment, {"shift": self.shift, "classes": self.classes, "size": self.size})
 
     def normalised(self, images: Num[Array, "B H W P"]) -> Float[Array, "B H W P"]:
         """Images as the network sees them: uint8 is divided by 255, then mean and std are taken out.

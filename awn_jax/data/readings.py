@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Int32, Shaped, UInt8
+from jaxtyping import Bool, Float, Int32, Integer, Shaped, UInt8
 
 from awn_jax.data import checks
 from awn_jax.data.checks import MAX_CLASSES, DataError
@@ -26,13 +26,13 @@ def by_values(dtype: np.dtype) -> bool:
     return dtype not in (np.uint8, np.bool_)
 
 
-def extremes(array: Shaped[np.ndarray, "..."]) -> tuple[float, float]:
+def extremes(array: Shaped[np.ndarray, "..."]) -> tuple[int | float, int | float]:
     """The least and the largest number of an array that is not empty; NaN if it holds any."""
     return array.min().item(), array.max().item()
 
 
 def images(
-    array: Shaped[np.ndarray, "..."], what: str, others: Sequence[float] = ()
+    array: Shaped[np.ndarray, "..."], what: str, others: Sequence[int | float] = ()
 ) -> UInt8[np.ndarray, "N H W P"] | Float[np.ndarray, "N H W P"]:
     """Images as uint8 in 0 to 255, or float32 where white is 1, with an axis of planes.
 
@@ -62,7 +62,7 @@ def images(
 
 
 def _floats(
-    array: Float[np.ndarray, "N H W P"], own: tuple[float, float], least: float, most: float, what: str
+    array: Float[np.ndarray, "N H W P"], own: tuple[int | float, ...], least: int | float, most: int | float, what: str
 ) -> UInt8[np.ndarray, "N H W P"] | Float[np.ndarray, "N H W P"]:
     if not np.isfinite(own).all():
         raise DataError(f"{what} must be finite, got NaN or infinite pixels")
@@ -77,7 +77,7 @@ def _floats(
 
 
 def _whole(
-    array: Int[np.ndarray, "N H W P"], least: int, most: int, what: str
+    array: Integer[np.ndarray, "N H W P"], least: int, most: int, what: str
 ) -> UInt8[np.ndarray, "N H W P"] | Float[np.ndarray, "N H W P"]:
     if least < 0:
         raise DataError(f"{what} must be 0 or more, got {least}: is 0 black, or grey? Make it uint8, 0 being black")
@@ -115,19 +115,20 @@ def labels(
         classes = max(widths, default=None)
     found = {name: _numbers(array, name) for name, array in arrays.items()}
     (first, own), *_ = found.items()
-    every = np.unique(np.concatenate(list(found.values())))
+    # As Python's numbers: NumPy would make floats of signed and unsigned ones together.
+    every = sorted(set().union(*(np.unique(numbers).tolist() for numbers in found.values())))
     names: tuple[str, ...] = ()
-    if every.size and every[0] == 1 and _counted_from_one(every, classes, first):
+    if every and every[0] == 1 and _counted_from_one(every, classes, first):
         found = {name: numbers - 1 for name, numbers in found.items()}
-        names = tuple(map(str, range(1, int(every[-1]) + 1))) if classes is None else ()
-        own, every = found[first], every - 1
+        names = tuple(map(str, every)) if classes is None else ()
+        own, every = found[first], [number - 1 for number in every]
     for name, numbers in found.items():
         checks.check_labels(numbers, len(numbers), classes, name)
-    return own.astype(np.int32), 1 + int(every[-1]) if classes is None else classes, names
+    return own.astype(np.int32), 1 + every[-1] if classes is None else classes, names
 
 
-def _counted_from_one(every: Int[np.ndarray, " M"], classes: int | None, what: str) -> bool:
-    most = int(every[-1])
+def _counted_from_one(every: Sequence[int], classes: int | None, what: str) -> bool:
+    most = every[-1]
     if classes is not None:
         return most == classes
     if 1 < most == len(every):
@@ -140,7 +141,7 @@ def _counted_from_one(every: Int[np.ndarray, " M"], classes: int | None, what: s
     return False
 
 
-def _numbers(array: Shaped[np.ndarray, "..."], what: str) -> Int[np.ndarray, " N"]:
+def _numbers(array: Shaped[np.ndarray, "..."], what: str) -> Integer[np.ndarray, " N"]:
     checks.check_label_kind(array.shape, array.dtype, len(array), what)
     if array.dtype.kind == "f":
         if not (np.isfinite(array).all() and (array == np.rint(array)).all() and (abs(array) < 2**53).all()):

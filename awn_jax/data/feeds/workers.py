@@ -43,11 +43,11 @@ class WorkerFeed(BatchFeed):
         self._next = -1
 
     def read(self, step: int, ahead: int) -> dict[str, np.ndarray]:
-        if step != self._next:
-            self.close()
-            self._batches = self._begin(step)
         try:
             with _undisturbed():
+                if step != self._next:
+                    self.close()
+                    self._batches = self._begin(step)
                 batch = next(self._batches)
         except DataError:
             self.close()
@@ -95,7 +95,8 @@ class _Rows:
 
 
 def _begin_worker(number: int, count: int) -> None:
-    """Ends a worker when the process that it works for has ended, however that came about."""
+    """Keeps Ctrl-C from a worker, and ends it when the process that it works for has ended, however that came about."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     assert parent is not None
 
@@ -108,7 +109,7 @@ def _begin_worker(number: int, count: int) -> None:
 
 @contextlib.contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Keeps Ctrl-C from what is begun meanwhile: the process that trains decides what it means. It is not lost on the way."""
+    """Keeps Ctrl-C from processes that are begun meanwhile; this one, which decides what it means, hears of it at the end."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return

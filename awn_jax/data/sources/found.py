@@ -46,7 +46,7 @@ class Found:
     labels: Shaped[np.ndarray, "..."]
     names: tuple[str, str]
     other_labels: Mapping[str, Shaped[np.ndarray, "..."]] = dataclasses.field(default_factory=dict)
-    extremes: tuple[float, ...] = ()
+    extremes: tuple[int | float, ...] = ()
     classes: int | None = None
     class_names: tuple[str, ...] = ()
 

@@ -19,7 +19,7 @@ _GROUND = 128
 
 @on_host
 def rand_augment(
-    rng: np.random.Generator, example: dict[str, Any], count: int = 2, strength: float = 9
+    rng: np.random.Generator, example: dict[str, Any], count: int = 2, strength: float = 9.0
 ) -> dict[str, Any]:
     """`count` operations, drawn with repetition, one after the other, all of one strength.
 
@@ -43,7 +43,7 @@ def _enhanced(kind: Any) -> Callable[[Picture, float, int], Picture]:
     return lambda picture, share, sign: kind(picture).enhance(1 + sign * 0.9 * share)
 
 
-def _moved(picture: Picture, matrix: tuple[float, ...]) -> Picture:
+def _moved(picture: Picture, matrix: tuple[int | float, ...]) -> Picture:
     ground = (_GROUND,) * len(picture.getbands())
     fill: Any = ground if len(ground) > 1 else _GROUND
     return picture.transform(
