@@ -62,6 +62,7 @@ ROOMS = [
     {"config"},
     {"build"},
     {"run"},
+    {"validation"},
     {"loop"},
     {"experiment"},
     {"anytime", "export", "profile", "bench", "page"},

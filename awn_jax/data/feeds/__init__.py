@@ -43,8 +43,8 @@ def make_feed(
         batch_size: of all devices and hosts together.
         transforms: of which those where images are read are applied by the feed.
         kind: `device` keeps the whole set on every device, so that a step moves only indices; `host` reads each batch in this
-            process, `grain` in worker processes; every process of a run reads its own share. `auto` is the device below 2 GiB and
-            with no transform where images are read; else workers for pictures in files, and the host for images in memory.
+            process, `grain` in worker processes; every process of a run reads its own share. `auto` is the device below 2 GiB
+            and with no transform where images are read; else workers for pictures in files, and the host for images in memory.
         workers: worker processes of `grain`; 0 for one for each processor that this process may use.
 
     Raises:

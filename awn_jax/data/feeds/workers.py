@@ -26,8 +26,8 @@ _READY = 2
 class WorkerFeed(BatchFeed):
     """Has every batch made by one of several worker processes, which take turns.
 
-    The workers begin with the first step that is asked for, and anew where a step is not the one after the last. They end when the
-    feed is closed, and by themselves when this process ends.
+    The workers begin with the first step that is asked for, and anew where a step is not the one after the last. They end when
+    the feed is closed, and by themselves when this process ends.
 
     Args:
         stream: of examples; workers get copies.
@@ -55,8 +55,8 @@ class WorkerFeed(BatchFeed):
         except RuntimeError as error:
             self.close()
             raise DataError(
-                f"a worker that reads images has ended: {' '.join(str(error).split())} If a script of your own trains, its call "
-                "must stand below `if __name__ == '__main__':`, since workers import it; or set data.feed=host"
+                f"a worker that reads images has ended: {' '.join(str(error).split())} If a script of your own trains, its "
+                "call must stand below `if __name__ == '__main__':`, since workers import it; or set data.feed=host"
             ) from error
         self._next = step + 1
         return batch
