@@ -83,6 +83,15 @@ def run(repository, one_device) -> Callable[[list[str]], subprocess.CompletedPro
     return lambda command: subprocess.run(command, **options)
 
 
+@pytest.fixture(scope="module")
+def programs(tmp_path_factory):
+    """Programs that are compiled once serve the other runs of a file."""
+    jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("xla")))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+    yield
+    jax.config.update("jax_compilation_cache_dir", None)
+
+
 @pytest.fixture(scope="session")
 def training(train_command, run, tmp_path_factory) -> tuple[pathlib.Path, subprocess.CompletedProcess]:
     """The workdir of a small trained network, and what its training printed."""

@@ -42,15 +42,6 @@ def settings(**changes):
 
 
 @pytest.fixture(scope="module")
-def programs(tmp_path_factory):
-    """Programs that were compiled once serve the other runs here."""
-    jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("xla")))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
-    yield
-    jax.config.update("jax_compilation_cache_dir", None)
-
-
-@pytest.fixture(scope="module")
 def whole(programs, tmp_path_factory):
     """An uninterrupted run of a recipe of everything, and what its hook was told."""
     told = {}

@@ -1,12 +1,14 @@
 """Labelled images by name: what each source reads, and what none may give."""
 
 import io
+import pickle
 import pwd
 import warnings
 import zipfile
 
 import hypothesis
 import numpy as np
+import PIL.Image
 import pytest
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
@@ -82,6 +84,43 @@ def test_prepared_tfds_set_is_read(prepared, digits):
 def test_tfds_images_without_labels_are_refused(prepared):
     with pytest.raises(data.DataError, match="labels of mnist test must be 0 or more, got -1"):
         data.load("mnist", "test", data_dir=str(prepared))
+
+
+@pytest.fixture(scope="module")
+def flowers(tmp_path_factory, digits):
+    """A folder with tf_flowers as TFDS prepares it, but of 12 digits, enlarged to several sizes, as JPEG files."""
+    tfds = pytest.importorskip("tensorflow_datasets")
+
+    def examples():
+        for i in range(12):
+            file, size = io.BytesIO(), (30 + i, 40 - i)
+            PIL.Image.fromarray(digits.images[i].squeeze()).convert("RGB").resize(size).save(file, "jpeg")
+            file.seek(0)
+            yield i, {"image": file, "label": i % 5}
+
+    folder = tmp_path_factory.mktemp("tfds_sizes")
+    with pytest.MonkeyPatch.context() as patch:
+        builder = tfds.builder("tf_flowers", data_dir=folder, file_format="array_record")
+        patch.setattr(type(builder), "_split_generators", lambda self, dl_manager: {"train": examples()})
+        builder.download_and_prepare()
+    return str(folder)
+
+
+def test_a_tfds_set_of_images_of_any_size_is_opened_picture_by_picture(flowers):
+    found = data.load("tf_flowers", "train", data_dir=flowers, image_size=(16, 24))
+    assert isinstance(found, data.Photographs)
+    assert (len(found), found.image_size, found.class_names[0]) == (12, (16, 24, 3), "dandelion")
+    assert np.bincount(found.labels).tolist() == [3, 3, 2, 2, 2]
+    sizes = {found.picture(index)["image"].size for index in range(12)}
+    assert sizes == {(30 + i, 40 - i) for i in range(12)}
+    # Workers get copies.
+    copy = pickle.loads(pickle.dumps(found.select([7, 2])))
+    read = data.in_memory(copy)
+    np.testing.assert_array_equal(read.images[1], found.example(2)["image"])
+    assert read.labels.tolist() == found.labels[[7, 2]].tolist()
+    assert data.fingerprint(copy) != data.fingerprint(found)
+    with pytest.raises(data.DataError, match=r"data\.image_size must be given where pictures differ in size"):
+        data.in_memory(data.load("tf_flowers", "train", data_dir=flowers))
 
 
 IMAGES, LABELS = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), np.uint8), np.arange(6)
