@@ -63,7 +63,10 @@ def images(
     )
     planes = found.image_size[2]
     if settings.mean and planes != len(settings.mean):
-        raise ConfigError(f"data.mean must have one number for each of {planes} planes, got {settings.mean}")
+        raise ConfigError(
+            f"data.mean must have one number for each of {planes} planes, or be () as data.std, to be computed, got "
+            f"{settings.mean}"
+        )
     if share:
         kept, held = data.stratified(found.labels, share, settings.split_seed, "data.validation")
         found = found.select(kept if split == "train" else held)
