@@ -3,12 +3,12 @@
 Dimensions: B batch, H height, W width in pixels, P planes.
 """
 
+import functools
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jax import lax
 from jaxtyping import Array, Num, PRNGKeyArray
 
 from awn_jax.tasks import Task
@@ -47,9 +47,8 @@ def accumulated(objective: Objective, parts: int) -> Objective:
             return objective(graphdef, params, rest, images, targets, plan, key, task, cast=cast, part=part)
 
         def add(total: StepGradient, row: Any) -> tuple[StepGradient, None]:
-            # A part begins when the one before has ended, or their activations would be in memory together.
-            total, row = lax.optimization_barrier((total, row))
-            learnt = one(total.rest, row)
+            part, images, targets = row
+            learnt = one(total.rest, (part, _after(total, images), targets))
             return _mapped(jnp.add, total, learnt)._replace(rest=learnt.rest), None
 
         # Dealt in turn, so that every device keeps the images that it has.
@@ -61,6 +60,17 @@ def accumulated(objective: Objective, parts: int) -> Objective:
         return _mapped(lambda leaf: leaf / parts, total)._replace(rest=total.rest)
 
     return learn
+
+
+def _after(total: StepGradient, images: Num[Array, "B H W P"]) -> Num[Array, "B H W P"]:
+    """The images of a part, which are there when the gradient of the parts before is.
+
+    Where the loop is written out, XLA on a CPU would have the activations of all parts in memory together; it takes
+    `lax.optimization_barrier` away before it orders a program (JAX 0.10.2). So images depend on the gradient: they are not
+    finite where it is not.
+    """
+    seen = functools.reduce(jnp.add, [leaf.ravel()[0].astype(jnp.float32) for leaf in jax.tree.leaves(total.gradient)])
+    return jnp.where(jnp.isfinite(seen), images, jnp.nan)
 
 
 def _mapped(function: Any, *several: StepGradient) -> StepGradient:
