@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from awn_jax import board, build, data, files, hardware, run, training
-from awn_jax.config import Config, ConfigError
+from awn_jax import board, build, data, files, hardware, hosts, run, training
+from awn_jax.config import Config, ConfigError, flat
 from awn_jax.logs import Hook, Logs
 from awn_jax.models import AnyWidthNetwork
 from awn_jax.network import read
@@ -76,8 +76,9 @@ def train(
         board.check_installed()
     first = jax.process_index() == 0
     say: Say = progress.banner if first and not quiet else lambda text: None
-    folder = files.folder(workdir, "workdir")
-    claimed = files.claim(folder) if first else None
+    with hosts.together():
+        folder = files.folder(workdir, "workdir")
+        claimed = files.claim(folder) if first else None
     try:
         return _train(config, folder, say, first, quiet, on_device, on_log)
     finally:
@@ -96,9 +97,10 @@ def _train(
 ) -> Outcome:
     # ── what to do
     mesh = data.data_mesh()
-    images = build.images(config, "train")
-    this = run.begin(folder, config, images)
-    test_images = this.images("test")
+    with hosts.together():
+        images = build.images(config, "train")
+        this = run.begin(folder, config, images)
+        test_images = this.images("test")
     say(
         f"{folder.name}: {len(images):,} images of {config.data.name}, {mesh.size} {jax.devices()[0].device_kind} device(s)"
     )
@@ -122,6 +124,10 @@ def _train(
 
     # ── where to begin
     begun_before = (folder / "config.json").exists()
+    own = {name: value for name, value in flat(config).items() if name != "data.data_dir"}
+    hosts.check_same(
+        {**own, "images": this.facts.fingerprint, "workdir": str(folder.resolve()), "run in it": begun_before}
+    )
     if first:
         run.save(this)
     store = this.store(create=True)
@@ -245,7 +251,7 @@ class _Loop:
                 if self.snapshots and step in self.marks:
                     self.snapshots.save(state)
                 # Saving is something that all processes do together, whoever's clock or signal asks for it.
-                due, stopped = interrupts.agreed(time.monotonic() >= due_at, stop.caught is not None)
+                due, stopped = hosts.agreed(time.monotonic() >= due_at, stop.caught is not None)
                 if step < self.steps and due:
                     self.store.save(state)
                     due_at = time.monotonic() + 60 * settings.checkpoint_minutes
