@@ -136,7 +136,9 @@ def fail(text: str | Exception) -> NoReturn:
 
     At once: reads of a checkpoint that are still under way when one has failed would say so, at length, while Python ends.
     """
-    sys.stdout.flush()
-    sys.stderr.write(f"error: {text}\n")
-    sys.stderr.flush()
+    with contextlib.suppress(OSError):  # a full disk, or nobody who reads
+        sys.stdout.flush()
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"error: {text}\n")
+        sys.stderr.flush()
     os._exit(1)

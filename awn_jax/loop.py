@@ -13,6 +13,7 @@ import numpy as np
 from awn_jax import board, build, data, files, hardware, hosts, run, training
 from awn_jax.config import Config, ConfigError, flat
 from awn_jax.logs import Hook, Logs
+from awn_jax.errors import UserError
 from awn_jax.models import AnyWidthNetwork
 from awn_jax.network import read
 from awn_jax.run import Run
@@ -128,8 +129,6 @@ def _train(
     hosts.check_same(
         {**own, "images": this.facts.fingerprint, "workdir": str(folder.resolve()), "run in it": begun_before}
     )
-    if first:
-        run.save(this)
     store = this.store(create=True)
     keep = config.train.snapshots
     snapshots = checkpoints.Checkpoints(folder / "snapshots", keep=None) if keep else None
@@ -141,6 +140,12 @@ def _train(
         state = store.restore(state, mesh)
         say(f"going on from step {int(state.step)}")
     begun_at = int(state.step)
+    with hosts.together():
+        if first and begun_at < steps:
+            count = max(1, 2 - len(store.steps())) + (keep - len(snapshots.steps()) if snapshots else 0)
+            checkpoints.check_room(folder, state, count)
+        if first:
+            run.save(this)
     say(f"{steps - begun_at} of {steps} steps, {plan.passes} widths each, {config.widths.how}")
     if first and begun_at < steps:
         facts = {"hardware": hardware.describe_device(), "versions": hardware.describe_software()}
@@ -149,7 +154,12 @@ def _train(
 
     # ── train
     started = time.monotonic()
-    logs = Logs(folder, begun_at, plan.widths, tensorboard=config.log.tensorboard, on_log=on_log) if first else None
+    logs = None
+    if first:
+        board_too, ended = config.log.tensorboard, begun_at == steps
+        logs = Logs(folder, begun_at, plan.widths, tensorboard=board_too, on_log=on_log, ended=ended)
+        if logs.lost:
+            say(logs.lost)
     loop = _Loop(this, steps, len(images), learning_rate, store, snapshots, marks, logs, quiet=quiet or not first)
     try:
         state, stopped = loop.run(state, train_steps, feed, say)
@@ -160,7 +170,7 @@ def _train(
             for name in ("config.json", "run.json"):
                 (folder / name).unlink(missing_ok=True)
         raise
-    except Exception:
+    except UserError:
         store.close()
         raise
     finally:

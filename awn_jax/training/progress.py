@@ -5,8 +5,32 @@ import pathlib
 import sys
 import time
 from collections.abc import Mapping
+from typing import Any
 
 from awn_jax import bars, files
+
+
+def read_metrics(path: pathlib.Path) -> tuple[list[dict[str, Any]], str]:
+    """Reads what `MetricsLog` wrote; a line that is damaged, or was cut off while it was written, is left out.
+
+    Args:
+        path: of the file, which need not be there.
+
+    Returns:
+        The lines, and which are lost, in words, or nothing: each says the step of the one before it.
+    """
+    lines, lost, last = [], [], 0
+    for text in path.read_bytes().split(b"\n") if path.exists() else []:
+        try:
+            line = json.loads(text.decode())
+            step, since = int(line["step"]), int(line.get("since", last))
+        except (ValueError, KeyError, TypeError, RecursionError):
+            continue
+        if since != last:
+            lost.append(f"{last} and {since}")
+        lines.append(line)
+        last = step
+    return lines, f"{path} has lost the lines between steps {', '.join(lost)}" if lost else ""
 
 
 class MetricsLog:
@@ -15,22 +39,36 @@ class MetricsLog:
     Args:
         path: the file.
         resume_at: lines of later steps are dropped: a run that was cut off writes them again.
+
+    Attributes:
+        lost: which lines are, of those before that step, in words; or nothing.
+
+    Raises:
+        NotWritableError: if it cannot be written.
     """
 
     def __init__(self, path: pathlib.Path, resume_at: int):
-        kept = []
-        for line in path.read_bytes().split(b"\n") if path.exists() else []:
-            try:
-                if int(json.loads(line)["step"]) <= resume_at:
-                    kept.append(line.decode())
-            except (ValueError, KeyError, TypeError, RecursionError):
-                # Cut off while it was written, or damaged.
-                continue
-        files.write_text(path, "".join(line + "\n" for line in kept))
-        self._file = path.open("a", buffering=1)
+        self._path = path
+        lines, self.lost = read_metrics(path)
+        kept = [line for line in lines if int(line["step"]) <= resume_at]
+        self._last = int(kept[-1]["step"]) if kept else 0
+        files.write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
+        self._file = path.open("ab", buffering=0)
 
     def write(self, metrics: Mapping[str, float | int]) -> None:
-        self._file.write(json.dumps(dict(metrics)) + "\n")
+        """Appends a line with a `step`, and with the step of the line before it as `since`.
+
+        Raises:
+            NotWritableError: if it cannot be written.
+        """
+        line = (json.dumps({"step": metrics["step"], "since": self._last, **metrics}) + "\n").encode()
+        try:
+            written = self._file.write(line)
+        except OSError as error:
+            raise files.NotWritableError(f"{self._path} cannot be written: {error.strerror}") from error
+        if written != len(line):
+            raise files.NotWritableError(f"{self._path} cannot be written: the disk is full")
+        self._last = int(metrics["step"])
 
     def close(self) -> None:
         self._file.close()
