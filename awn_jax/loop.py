@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from awn_jax import board, build, data, files, hardware, hosts, run, training
+from awn_jax import board, build, data, files, hardware, hosts, run, sealed, training
 from awn_jax.config import Config, ConfigError, flat
 from awn_jax.logs import Hook, Logs
 from awn_jax.errors import UserError
@@ -149,7 +149,7 @@ def _train(
     say(f"{steps - begun_at} of {steps} steps, {plan.passes} widths each, {config.widths.how}")
     if first and begun_at < steps:
         facts = {"hardware": hardware.describe_device(), "versions": hardware.describe_software()}
-        files.write_json(folder / "environment.json", facts)
+        sealed.write(folder / "environment.json", facts)
         (folder / "finished.json").unlink(missing_ok=True)
 
     # ── train
@@ -195,7 +195,7 @@ def _train(
     store.save(state, wait=True)
     store.close()
     if first:
-        files.write_json(folder / "finished.json", {"step": steps})
+        sealed.write(folder / "finished.json", {"step": steps})
     return Outcome(this, network, steps, "", test_images, average)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from flax import nnx
 
-from awn_jax import build, data, evaluation, files
+from awn_jax import build, data, evaluation, sealed
 from awn_jax.evaluation import Sweep, report
 from awn_jax.loop import Outcome
 from awn_jax.paper.records import Record, RecordError
@@ -58,7 +58,7 @@ def measure(
         build.calibrate(config, view, training_images, run.preparation, mesh, at)
         curves[f"test {count}"] = sweep(view, outcome.test_images, minimum=minimum)
     curves["train"] = sweep(model, training_images, at=shown_widths(minimum))
-    where = files.read_json(run.folder / "environment.json")
+    where = sealed.read(run.folder / "environment.json")
     return Record(
         trial.setting.dataset,
         trial.method,

@@ -3,6 +3,7 @@ length what `checkpoints` says in one line."""
 
 import functools
 import logging
+import re
 import sys
 import threading
 import traceback
@@ -16,6 +17,8 @@ _LATE = "Event loop is closed"
 def leave_out() -> None:
     """Leaves it out from now on."""
     logging.getLogger("absl").addFilter(lambda record: "orbax" not in record.pathname)
+    # Of reads that were still under way when another one failed.
+    logging.getLogger("asyncio").addFilter(lambda record: not re.search("orbax|tensorstore", record.getMessage()))
     uncaught, in_threads, unraisable = sys.excepthook, threading.excepthook, sys.unraisablehook
 
     def on_uncaught(kind: type[BaseException], error: BaseException, frames: TracebackType | None) -> None:

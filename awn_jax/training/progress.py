@@ -4,6 +4,7 @@ import json
 import pathlib
 import sys
 import time
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,18 +20,23 @@ def read_metrics(path: pathlib.Path) -> tuple[list[dict[str, Any]], str]:
     Returns:
         The lines, and which are lost, in words, or nothing: each says the step of the one before it.
     """
-    lines, lost, last = [], [], 0
-    for text in path.read_bytes().split(b"\n") if path.exists() else []:
-        try:
-            line = json.loads(text.decode())
-            step, since = int(line["step"]), int(line.get("since", last))
-        except (ValueError, KeyError, TypeError, RecursionError):
+    lines: list[dict[str, Any]] = []
+    lost: list[str] = []
+    last, damaged = 0, False
+    # What follows the last line's end is no line yet.
+    *ended, _ = (path.read_bytes() if path.exists() else b"").split(b"\n")
+    for text in ended:
+        line = _line(text, last)
+        if line is None:
+            damaged = True
             continue
-        if since != last:
-            lost.append(f"{last} and {since}")
+        if line["since"] != last:
+            lost.append(f"between steps {last} and {line['since']}")
         lines.append(line)
-        last = step
-    return lines, f"{path} has lost the lines between steps {', '.join(lost)}" if lost else ""
+        last, damaged = line["step"], False
+    if damaged:
+        lost.append(f"after step {last}")
+    return lines, f"{path} has lost lines {', '.join(lost)}" if lost else ""
 
 
 class MetricsLog:
@@ -39,6 +45,7 @@ class MetricsLog:
     Args:
         path: the file.
         resume_at: lines of later steps are dropped: a run that was cut off writes them again.
+        ended: the run has ended at that step.
 
     Attributes:
         lost: which lines are, of those before that step, in words; or nothing.
@@ -47,21 +54,24 @@ class MetricsLog:
         NotWritableError: if it cannot be written.
     """
 
-    def __init__(self, path: pathlib.Path, resume_at: int):
+    def __init__(self, path: pathlib.Path, resume_at: int, *, ended: bool = False):
         self._path = path
         lines, self.lost = read_metrics(path)
-        kept = [line for line in lines if int(line["step"]) <= resume_at]
-        self._last = int(kept[-1]["step"]) if kept else 0
+        kept = [line for line in lines if line["step"] <= resume_at]
+        self._last = kept[-1]["step"] if kept else 0
+        if ended and self._last != resume_at and not self.lost:
+            self.lost = f"{path} has lost lines after step {self._last}"
         files.write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
         self._file = path.open("ab", buffering=0)
 
     def write(self, metrics: Mapping[str, float | int]) -> None:
-        """Appends a line with a `step`, and with the step of the line before it as `since`.
+        """Appends a line with a `step`; the step of the line before it, as `since`, and a checksum are added.
 
         Raises:
             NotWritableError: if it cannot be written.
         """
-        line = (json.dumps({"step": metrics["step"], "since": self._last, **metrics}) + "\n").encode()
+        content = {"step": metrics["step"], "since": self._last, **metrics}
+        line = (json.dumps({**content, "crc": _crc(content)}) + "\n").encode()
         try:
             written = self._file.write(line)
         except OSError as error:
@@ -72,6 +82,22 @@ class MetricsLog:
 
     def close(self) -> None:
         self._file.close()
+
+
+def _line(text: bytes, last: int) -> dict[str, Any] | None:
+    """A line of metrics, or None if it is damaged; one of an earlier version, which does not say so, follows the last."""
+    try:
+        line = json.loads(text.decode())
+        line = {**line, "step": int(line["step"]), "since": int(line.get("since", last))}
+    except (ValueError, KeyError, TypeError, RecursionError, AttributeError):
+        return None
+    return line if "crc" not in line or line["crc"] == _crc(line) else None
+
+
+def _crc(line: Mapping[str, Any]) -> int:
+    """A checksum of a line, but for its rate, in which two equal runs differ."""
+    kept = {name: value for name, value in line.items() if name not in ("crc", "images_per_second")}
+    return zlib.crc32(json.dumps(kept, sort_keys=True).encode())
 
 
 class Progress:
