@@ -12,8 +12,8 @@ import numpy as np
 
 from awn_jax import board, build, data, files, hardware, hosts, run, sealed, training
 from awn_jax.config import Config, ConfigError, flat
-from awn_jax.logs import Hook, Logs
 from awn_jax.errors import UserError
+from awn_jax.logs import Hook, Logs
 from awn_jax.models import AnyWidthNetwork
 from awn_jax.network import read
 from awn_jax.run import Run
