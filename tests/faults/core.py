@@ -114,11 +114,10 @@ def command(
     ground: Ground, *arguments: object, timeout: float = 120, **environment: str
 ) -> tuple[int | None, str, str]:
     """Runs `python ARGUMENTS` in the repository: its exit status (None if it did not end in time), output and errors."""
-    variables = {**os.environ, "PYTHONPATH": str(ground.repository), **environment}
     process = subprocess.Popen(
         [sys.executable, *map(str, arguments)],
         cwd=ground.repository,
-        env={name: value for name, value in variables.items() if value},
+        env=variables(ground, **environment),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
@@ -129,6 +128,12 @@ def command(
         output, errors = process.communicate()
         return None, output.decode(errors="replace"), errors.decode(errors="replace")
     return process.returncode, output.decode(errors="replace"), errors.decode(errors="replace")
+
+
+def variables(ground: Ground, **changes: str) -> dict[str, str]:
+    """The environment of a command; an empty value leaves a variable out."""
+    every = {**os.environ, "PYTHONPATH": str(ground.repository), **changes}
+    return {name: value for name, value in every.items() if value}
 
 
 @contextlib.contextmanager

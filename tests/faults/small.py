@@ -5,9 +5,8 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
+import awn_jax
 from awn_jax import config as configs
-from awn_jax import data, evaluation, loop
-from awn_jax.evaluation import report
 
 CONFIG = "configs/lenet_digits.py"
 CHANGES = {
@@ -20,23 +19,10 @@ CHANGES = {
 FLAGS = [f"--config={CONFIG}", *(f"--config.{name}={value}" for name, value in CHANGES.items())]
 
 
-def train(workdir: pathlib.Path, **changes: str) -> loop.Outcome:
-    """Trains the network as `train.py` does, quietly; fields of the config with `__` for their dots."""
+def train(workdir: pathlib.Path, **changes: str) -> None:
+    """Trains the network and sweeps it, as `train.py` does; fields of the config with `__` for their dots."""
     more = {name.replace("__", "."): value for name, value in changes.items()}
-    outcome = loop.train(configs.read(CONFIG, {**CHANGES, **more}), workdir, quiet=True)
-    result = sweep(outcome)
-    facts = {"workdir": workdir.name, "split": "test", "step": outcome.step}
-    report.write(result, workdir, facts)
-    return outcome
-
-
-def sweep(outcome: loop.Outcome) -> evaluation.Sweep:
-    """Scores it as `train.py` does."""
-    run = outcome.run
-    minimum = run.config.widths.minimum
-    return evaluation.sweep(
-        outcome.model, outcome.test_images, run.preparation, data.data_mesh(), minimum=minimum, task=run.task
-    )
+    awn_jax.train(configs.read(CONFIG, {**CHANGES, **more}), workdir, progress=False)
 
 
 def result(workdir: pathlib.Path) -> Mapping[str, Any]:
