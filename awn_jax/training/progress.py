@@ -26,12 +26,12 @@ def read_metrics(path: pathlib.Path) -> tuple[list[dict[str, Any]], str]:
     # What follows the last line's end is no line yet.
     *ended, _ = (path.read_bytes() if path.exists() else b"").split(b"\n")
     for text in ended:
-        line = _line(text, last)
+        line = _line(text)
         if line is None:
             damaged = True
             continue
-        if line["since"] != last:
-            lost.append(f"between steps {last} and {line['since']}")
+        if (since := line.get("since", last)) != last:
+            lost.append(f"between steps {last} and {since}")
         lines.append(line)
         last, damaged = line["step"], False
     if damaged:
@@ -84,12 +84,12 @@ class MetricsLog:
         self._file.close()
 
 
-def _line(text: bytes, last: int) -> dict[str, Any] | None:
-    """A line of metrics, or None if it is damaged; one of an earlier version, which does not say so, follows the last."""
+def _line(text: bytes) -> dict[str, Any] | None:
+    """A line of metrics, or None if it is damaged."""
     try:
         line = json.loads(text.decode())
-        line = {**line, "step": int(line["step"]), "since": int(line.get("since", last))}
-    except (ValueError, KeyError, TypeError, RecursionError, AttributeError):
+        line = {**line, "step": int(line["step"])}
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
     return line if "crc" not in line or line["crc"] == _crc(line) else None
 
