@@ -89,7 +89,7 @@ def _line(text: bytes) -> dict[str, Any] | None:
     try:
         line = json.loads(text.decode())
         line = {**line, "step": int(line["step"])}
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
     return line if "crc" not in line or line["crc"] == _crc(line) else None
 
