@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := runs/demo
 
-.PHONY: demo test test-kernels lint types format check clean
+.PHONY: demo test test-kernels test-faults lint types format check clean
 
 demo: $(VENV)/run.stamp
 	$(BIN)/python train.py --config=configs/lenet_digits.py --workdir=$(DEMO)
@@ -20,6 +20,10 @@ test: $(VENV)/dev.stamp
 # The GPU kernels in interpret mode, which needs Python 3.12 or newer: in an environment of its own, .venv-gpu.
 test-kernels:
 	tests/kernels/gpu_interpret.sh
+
+# Faults made on purpose, in up to a quarter of an hour. KINDS="disk hosts" tries these kinds only.
+test-faults: $(VENV)/dev.stamp
+	$(BIN)/python -m tests.faults $(if $(KINDS),--only $(KINDS))
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check .

@@ -12,7 +12,7 @@ import pathlib
 import sys
 
 import awn_jax
-from awn_jax import arguments, config, hardware
+from awn_jax import arguments, config, hardware, hosts
 
 
 def parse_arguments(argv: list[str]) -> tuple[argparse.Namespace, dict[str, str]]:
@@ -37,7 +37,7 @@ def main(argv: list[str]) -> None:
     settings = config.read(parsed.config, changes)
     hardware.start()
     if parsed.multihost:
-        hardware.join(parsed.coordinator, parsed.processes, parsed.process)
+        hosts.join(parsed.coordinator, parsed.processes, parsed.process, parsed.join_seconds)
 
     workdir = parsed.workdir or pathlib.Path("runs") / name
     awn_jax.train(settings, workdir)

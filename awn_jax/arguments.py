@@ -3,10 +3,11 @@
 import argparse
 import math
 import pathlib
+import re
 from collections.abc import Callable
 from fractions import Fraction
 
-from awn_jax import widths
+from awn_jax import hosts, widths
 
 
 def width(text: str) -> float:
@@ -42,6 +43,13 @@ def add_multihost(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--processes", type=int, metavar="N", help="how many there are, with --coordinator")
     group.add_argument("--process", type=int, metavar="I", help="number of this one from 0, with --coordinator")
+    group.add_argument(
+        "--join-seconds",
+        type=positive(int),
+        default=hosts.JOIN_SECONDS,
+        metavar="S",
+        help="how long to wait until all have joined (default: %(default)s)",
+    )
 
 
 def check_multihost(parser: argparse.ArgumentParser, parsed: argparse.Namespace) -> None:
@@ -52,6 +60,10 @@ def check_multihost(parser: argparse.ArgumentParser, parsed: argparse.Namespace)
         parser.error(f"{', '.join(there)} must come with --multihost")
     if there and len(there) < 3:
         parser.error(f"--coordinator, --processes and --process must be given together, got {', '.join(there)}")
+    if parsed.coordinator and not re.fullmatch(r"(\[[^]]+\]|[^:]+):\d{1,5}", parsed.coordinator):
+        parser.error(f"--coordinator must be HOST:PORT, got {parsed.coordinator}")
+    if parsed.coordinator and not 1 <= int(parsed.coordinator.rpartition(":")[2]) < 1 << 16:
+        parser.error(f"--coordinator must have a port in [1, 65535], got {parsed.coordinator}")
     if there and not (parsed.processes >= 1 and 0 <= parsed.process < parsed.processes):
         parser.error(f"--process must be in [0, --processes), got {parsed.process} of {parsed.processes}")
 

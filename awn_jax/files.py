@@ -1,5 +1,6 @@
 """Files that are whole or not there, and folders that one process writes into at a time."""
 
+import contextlib
 import io
 import json
 import os
@@ -28,10 +29,19 @@ def readable(name: str) -> str:
 
 
 def write_bytes(path: pathlib.Path, content: bytes) -> None:
-    """Writes a file such that a process that is killed meanwhile leaves the one that was there before."""
+    """Writes a file such that a process that is killed meanwhile leaves the one that was there before.
+
+    Raises:
+        NotWritableError: if it cannot be written: the disk is full, say.
+    """
     part = path.with_name(f".{path.name}.part")
-    part.write_bytes(content)
-    os.replace(part, path)
+    try:
+        part.write_bytes(content)
+        os.replace(part, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            part.unlink()
+        raise NotWritableError(f"{path} cannot be written: {error.strerror or error}") from error
 
 
 def write_text(path: pathlib.Path, text: str) -> None:

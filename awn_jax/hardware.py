@@ -10,12 +10,14 @@ import os
 import pathlib
 import platform
 import sys
+import traceback
 from collections.abc import Iterator
 from typing import NoReturn
 
 import jax
 
 from awn_jax.errors import UserError
+from awn_jax.hosts import LOST
 
 
 def compiler_options() -> dict[str, str]:
@@ -98,27 +100,6 @@ def describe_software() -> dict[str, str]:
     return {name: importlib.metadata.version(name) for name in ("jax", "flax", "optax", "numpy")}
 
 
-def join(coordinator: str | None, processes: int | None, process: int | None) -> None:
-    """Joins the other processes of a run.
-
-    Args:
-        coordinator: host:port of process 0; None where the environment tells.
-        processes: how many there are.
-        process: number of this one.
-
-    Raises:
-        UserError: if they cannot be found.
-    """
-    try:
-        jax.distributed.initialize(coordinator, processes, process)
-    except (RuntimeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise UserError(
-            f"--multihost cannot join the other processes: {reason}. Give --coordinator=HOST:PORT, --processes and --process "
-            "where the environment does not tell them"
-        ) from error
-
-
 @contextlib.contextmanager
 def one_line_errors() -> Iterator[None]:
     """Ends a command with one line for what its user can mend, and with a traceback for faults of the library."""
@@ -133,9 +114,20 @@ def one_line_errors() -> Iterator[None]:
     except Exception as error:
         if isinstance(error, OSError) and error.strerror:
             fail(f"{error.filename}: {error.strerror}" if error.filename else error.strerror)
+        text = " ".join(str(error).split())
         if isinstance(error, UserError):
-            fail(" ".join(str(error).split()))
+            fail(text)
+        several = jax.distributed.is_initialized()
+        if isinstance(error, jax.errors.JaxRuntimeError):
+            if "RESOURCE_EXHAUSTED" in text:
+                fail(f"not enough memory on the device: {text[:300]}")
+            if several:
+                fail(f"{LOST} ({text[:300]})")
         sys.stderr.write("This is a fault of awn_jax, not of yours: please report it with the lines below.\n")
+        if several:
+            # As Python ends, this process would wait for those that have been lost.
+            traceback.print_exc()
+            os._exit(1)
         raise
 
 
@@ -144,7 +136,9 @@ def fail(text: str | Exception) -> NoReturn:
 
     At once: reads of a checkpoint that are still under way when one has failed would say so, at length, while Python ends.
     """
-    sys.stdout.flush()
-    sys.stderr.write(f"error: {text}\n")
-    sys.stderr.flush()
+    with contextlib.suppress(OSError):  # a full disk, or nobody who reads
+        sys.stdout.flush()
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"error: {text}\n")
+        sys.stderr.flush()
     os._exit(1)

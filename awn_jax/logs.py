@@ -25,13 +25,25 @@ class Logs:
         at: N widths whose losses a line comes with.
         tensorboard: write event files too.
         on_log: called with the step and the metrics of every line.
+        ended: the run has ended at that step.
+
+    Attributes:
+        lost: which lines are that should be there, in words; or nothing.
     """
 
     def __init__(
-        self, folder: pathlib.Path, resume_at: int, at: Sequence[float], *, tensorboard: bool, on_log: Hook | None
+        self,
+        folder: pathlib.Path,
+        resume_at: int,
+        at: Sequence[float],
+        *,
+        tensorboard: bool,
+        on_log: Hook | None,
+        ended: bool = False,
     ):
         self._at, self._hook = at, on_log
-        self._lines = MetricsLog(folder / "metrics.jsonl", resume_at)
+        self._lines = MetricsLog(folder / "metrics.jsonl", resume_at, ended=ended)
+        self.lost = self._lines.lost
         self._board = Board(folder / "tensorboard" / "train", resume_at) if tensorboard else None
 
     def write(self, line: Mapping[str, float | int], losses: np.ndarray) -> None:

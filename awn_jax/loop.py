@@ -10,8 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from awn_jax import board, build, data, files, hardware, run, training
-from awn_jax.config import Config, ConfigError
+from awn_jax import board, build, data, files, hardware, hosts, run, sealed, training
+from awn_jax.config import Config, ConfigError, flat
+from awn_jax.errors import UserError
 from awn_jax.logs import Hook, Logs
 from awn_jax.models import AnyWidthNetwork
 from awn_jax.network import read
@@ -75,8 +76,9 @@ def train(
         board.check_installed()
     first = jax.process_index() == 0
     say: Say = progress.banner if first and not quiet else lambda text: None
-    folder = files.folder(workdir, "workdir")
-    claimed = files.claim(folder) if first else None
+    with hosts.together():
+        folder = files.folder(workdir, "workdir")
+        claimed = files.claim(folder) if first else None
     try:
         return _train(config, folder, say, first, quiet, on_log)
     finally:
@@ -94,9 +96,10 @@ def _train(
 ) -> Outcome:
     # ── what to do
     mesh = data.data_mesh()
-    images = build.images(config, "train")
-    this = run.begin(folder, config, images)
-    test_images = this.images("test")
+    with hosts.together():
+        images = build.images(config, "train")
+        this = run.begin(folder, config, images)
+        test_images = this.images("test")
     say(
         f"{folder.name}: {len(images):,} images of {config.data.name}, {mesh.size} {jax.devices()[0].device_kind} device(s)"
     )
@@ -121,8 +124,10 @@ def _train(
 
     # ── where to begin
     begun_before = (folder / "config.json").exists()
-    if first:
-        run.save(this)
+    own = {name: value for name, value in flat(config).items() if name != "data.data_dir"}
+    hosts.check_same(
+        {**own, "images": this.facts.fingerprint, "workdir": str(folder.resolve()), "run in it": begun_before}
+    )
     store = this.store(create=True)
     keep = config.train.snapshots
     snapshots = checkpoints.Checkpoints(folder / "snapshots", keep=None) if keep else None
@@ -134,15 +139,26 @@ def _train(
         state = store.restore(state, mesh)
         say(f"going on from step {int(state.step)}")
     begun_at = int(state.step)
+    with hosts.together():
+        if first and begun_at < steps:
+            count = max(1, 2 - len(store.steps())) + (keep - len(snapshots.steps()) if snapshots else 0)
+            checkpoints.check_room(folder, state, count)
+        if first:
+            run.save(this)
     say(f"{steps - begun_at} of {steps} steps, {plan.passes} widths each, {config.widths.how}")
     if first and begun_at < steps:
         facts = {"hardware": hardware.describe_device(), "versions": hardware.describe_software()}
-        files.write_json(folder / "environment.json", facts)
+        sealed.write(folder / "environment.json", facts)
         (folder / "finished.json").unlink(missing_ok=True)
 
     # ── train
     started = time.monotonic()
-    logs = Logs(folder, begun_at, plan.widths, tensorboard=config.log.tensorboard, on_log=on_log) if first else None
+    logs = None
+    if first:
+        board_too, ended = config.log.tensorboard, begun_at == steps
+        logs = Logs(folder, begun_at, plan.widths, tensorboard=board_too, on_log=on_log, ended=ended)
+        if logs.lost:
+            say(logs.lost)
     shown = not quiet and first
     loop = _Loop(this, steps, len(images), learning_rate, store, snapshots, marks, validation, logs, quiet=not shown)
     try:
@@ -154,7 +170,7 @@ def _train(
             for name in ("config.json", "run.json"):
                 (folder / name).unlink(missing_ok=True)
         raise
-    except Exception:
+    except UserError:
         store.close()
         raise
     finally:
@@ -182,7 +198,7 @@ def _train(
     store.save(state, wait=True)
     store.close()
     if first:
-        files.write_json(folder / "finished.json", {"step": steps})
+        sealed.write(folder / "finished.json", {"step": steps})
     return Outcome(this, network, steps, "", test_images, average)
 
 
@@ -252,7 +268,7 @@ class _Loop:
                 if self.snapshots and step in self.marks:
                     self.snapshots.save(state)
                 # Saving is something that all processes do together, whoever's clock or signal asks for it.
-                due, stopped = interrupts.agreed(time.monotonic() >= due_at, stop.caught is not None)
+                due, stopped = hosts.agreed(time.monotonic() >= due_at, stop.caught is not None)
                 if step < self.steps and due:
                     self.store.save(state)
                     due_at = time.monotonic() + 60 * settings.checkpoint_minutes

@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import Mesh
 
-from awn_jax import build, data, files, tasks, training
+from awn_jax import build, data, files, sealed, tasks, training
 from awn_jax import config as configs
 from awn_jax.errors import UserError
 from awn_jax.models import AnyWidthNetwork
@@ -165,7 +166,7 @@ class Run:
     def finished(self) -> int | None:
         """The step at which training ended; None if it has not."""
         try:
-            return int(files.read_json(self.folder / "finished.json")["step"])
+            return int(sealed.read(self.folder / "finished.json")["step"])
         except FileNotFoundError:
             return None
         except (files.UnreadableError, KeyError, TypeError, ValueError) as error:
@@ -218,7 +219,7 @@ def open_run(folder: pathlib.Path | str) -> Run:
     place = pathlib.Path(folder).expanduser()
     try:
         config = configs.load(place / "config.json")
-        return Run(place, config, _facts(files.read_json(place / "run.json")))
+        return Run(place, config, sealed.read_edited(place / "run.json", _facts))
     except FileNotFoundError:
         raise RunError(f"{place / 'run.json'} is not there: is {place} the workdir of a run?") from None
     except (configs.ConfigError, files.UnreadableError) as error:
@@ -243,13 +244,25 @@ def begin(folder: pathlib.Path, config: configs.Config, images: data.Examples) -
                 f"{folder} was begun with other training images than {config.data.name} holds now "
                 f"({saved.facts.count:,} then, {facts.count:,} now): put those back, or choose another --workdir"
             )
+        if other := _other(saved.facts, facts):
+            raise RunError(f"{folder / 'run.json'} is damaged: it says another {', '.join(other)} than the images have")
         return Run(folder, config, saved.facts)
     return Run(folder, config, facts)
 
 
+def _other(saved: Facts, now: Facts) -> list[str]:
+    """What differs of that which follows from the training images alone; moments may, by the rounding of another machine."""
+    close = {name: np.allclose(getattr(saved, name), getattr(now, name), rtol=1e-5) for name in ("mean", "std")}
+    return [
+        name
+        for name in ("image_size", "count", *close)
+        if not close.get(name, getattr(saved, name) == getattr(now, name))
+    ]
+
+
 def save(run: Run) -> None:
     """Writes what `open_run` reads."""
-    files.write_json(run.folder / "run.json", dataclasses.asdict(run.facts))
+    sealed.write(run.folder / "run.json", dataclasses.asdict(run.facts))
     configs.save(run.config, run.folder / "config.json")
 
 

@@ -60,6 +60,8 @@ def parse_arguments(argv: list[str]) -> tuple[argparse.Namespace, dict[str, str]
         changes = {"model.channels": str(parsed.channels), **changes}
     if parsed.models is None:
         parsed.models = [] if parsed.config else list(networks.NETWORKS)
+    if "train.batch_size" in changes:
+        parser.error("--config.train.batch_size cannot be given: --batch-size says it")
     return parsed, {**changes, "train.batch_size": str(parsed.batch_size)}
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import ml_collections
 
-from awn_jax import files, models
+from awn_jax import files, models, sealed
 from awn_jax.config.schema import (
     FREE_ON_RESUME,
     Config,
@@ -109,7 +109,7 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
 
 def save(config: Config, path: pathlib.Path) -> None:
     """Writes a config as JSON."""
-    files.write_json(path, to_dict(config))
+    sealed.write(path, to_dict(config))
 
 
 def load(path: pathlib.Path) -> Config:
@@ -119,7 +119,7 @@ def load(path: pathlib.Path) -> Config:
         ConfigError: if the file is not there or not such a config.
     """
     try:
-        return parse(files.read_json(path))
+        return sealed.read_edited(path, parse)
     except (FileNotFoundError, NotADirectoryError):
         raise ConfigError(f"{path} is not there: is {path.parent} the workdir of a run?") from None
     except files.UnreadableError as error:

@@ -66,6 +66,8 @@ def parse_arguments(argv: Sequence[str]) -> tuple[argparse.Namespace, dict[str, 
     parser.add_argument("--no-train", action="store_true", help="only what the records at hand hold")
     given, changes = configs.take_changes(argv)
     parsed = parser.parse_args(given)
+    if "train.seed" in changes:
+        parser.error("--config.train.seed cannot be given: --seeds says it")
     if "all" in parsed.targets:
         parsed.targets = list(TARGETS)
     return parsed, changes

@@ -1,18 +1,18 @@
 """From a trained network to its record: its curve, and those that only some tables need."""
 
-import json
 import pathlib
 from collections.abc import Mapping
 from typing import Any
 
 from flax import nnx
 
-from awn_jax import build, data, evaluation, files
+from awn_jax import build, data, evaluation, sealed
 from awn_jax.evaluation import Sweep, report
 from awn_jax.loop import Outcome
 from awn_jax.paper.records import Record, RecordError
 from awn_jax.paper.targets import Trial
 from awn_jax.training import calibration
+from awn_jax.training.progress import read_metrics
 
 QUARTERS = (0.25, 0.5, 0.75, 1.0)
 CALIBRATED = (4, 10, 20)
@@ -58,7 +58,7 @@ def measure(
         build.calibrate(config, view, training_images, run.preparation, mesh, at)
         curves[f"test {count}"] = sweep(view, outcome.test_images, minimum=minimum)
     curves["train"] = sweep(model, training_images, at=shown_widths(minimum))
-    where = files.read_json(run.folder / "environment.json")
+    where = sealed.read(run.folder / "environment.json")
     return Record(
         trial.setting.dataset,
         trial.method,
@@ -78,7 +78,9 @@ def measure(
 
 
 def _seconds(path: pathlib.Path, batch_size: int) -> float:
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    lines, lost = read_metrics(path)
+    if lost:
+        print(f"{lost}: the record's seconds are of the others' rates")
     steps, rates = [0, *(line["step"] for line in lines)], [line["images_per_second"] for line in lines]
     # The first line's rate leaves out the first step, and is 0 where it is the only one.
     spent = [(b - a) * batch_size / rate for a, b, rate in zip(steps, steps[1:], rates, strict=False) if rate > 0]

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from awn_jax import data, files, hardware, training, widths
+from awn_jax import data, files, hardware, sealed, training, widths
 from awn_jax.layers import Norm, Op, functional
 from awn_jax.layers.op import observing
 from awn_jax.models import AnyWidthNetwork
@@ -117,7 +117,7 @@ def _moments(model: AnyWidthNetwork, x: Float[Array, "B H W P"], width: float, n
 
 def save(histories: dict[str, History], path: pathlib.Path) -> None:
     """Writes histories by method as JSON."""
-    files.write_json(path, {method: dataclasses.asdict(history) for method, history in histories.items()}, indent=1)
+    sealed.write(path, {method: dataclasses.asdict(history) for method, history in histories.items()}, indent=1)
 
 
 def load(path: pathlib.Path) -> dict[str, History]:
@@ -126,7 +126,7 @@ def load(path: pathlib.Path) -> dict[str, History]:
     Raises:
         UnreadableError: if the file is damaged.
     """
-    content = files.read_json(path) if path.exists() else {}
+    content = sealed.read(path) if path.exists() else {}
     try:
         return {
             method: History(h["steps"], {float(width): series for width, series in h["series"].items()})

@@ -5,7 +5,7 @@ import pathlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from awn_jax import files
+from awn_jax import sealed
 from awn_jax.errors import UserError
 from awn_jax.evaluation import Sweep, report
 from awn_jax.paper.targets import PAPERS_MODEL, Setting, Trial
@@ -63,7 +63,7 @@ def save(record: Record, folder: pathlib.Path) -> None:
     """Writes the record into a folder, under its trial's name."""
     curves = {view: report.to_json(curve) for view, curve in record.curves.items()}
     content = {**vars(record), "curves": curves}
-    files.write_json(folder / f"{record.trial.name}.json", content, indent=1)
+    sealed.write(folder / f"{record.trial.name}.json", content, indent=1)
 
 
 def load(path: pathlib.Path) -> Record:
@@ -73,7 +73,7 @@ def load(path: pathlib.Path) -> Record:
         RecordError: if the file is no such record.
     """
     try:
-        content = files.read_json(path)
+        content = sealed.read(path)
         curves = {view: report.from_json(values) for view, values in content.pop("curves").items()}
         return Record(**content, curves=curves)
     except (ValueError, TypeError, KeyError, AttributeError) as error:

@@ -6,7 +6,7 @@ import io
 import pathlib
 from typing import Any
 
-from awn_jax import files
+from awn_jax import files, sealed
 from awn_jax.profile.table import Latency, Profile, ProfiledWidth, ProfileError, cells
 from awn_jax.run import Run, open_run
 
@@ -15,7 +15,7 @@ NAME = "profile.json"
 
 def save(profile: Profile, folder: pathlib.Path) -> None:
     """Writes `profile.json` and `profile.csv`."""
-    files.write_json(folder / NAME, dataclasses.asdict(profile))
+    sealed.write(folder / NAME, dataclasses.asdict(profile))
     text = io.StringIO(newline="")
     csv.writer(text).writerows(cells(profile))
     files.write_text(folder / "profile.csv", text.getvalue())
@@ -29,7 +29,7 @@ def load(folder: pathlib.Path) -> Profile:
     """
     path = folder / NAME
     try:
-        return _profile(files.read_json(path))
+        return _profile(sealed.read(path))
     except (FileNotFoundError, NotADirectoryError):
         raise ProfileError(f"{path} is not there: run python -m awn_jax.profile first, which measures it") from None
     except files.UnreadableError as error:

@@ -5,10 +5,11 @@ where they are kept), `training` (the optimiser's state and the run's random key
 its optimiser, and a flipped bit does not pass for a weight.
 """
 
+import errno
 import hashlib
-import logging
+import os
 import pathlib
-import sys
+import shutil
 from typing import Any
 
 import jax
@@ -18,10 +19,11 @@ import orbax.checkpoint as ocp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from awn_jax.errors import UserError
+from awn_jax.training import orbax_noise
 from awn_jax.training.step import TrainState
 
-# Orbax warns of what it was asked for, such as to write nothing.
-logging.getLogger("absl").setLevel(logging.ERROR)
+# What a checkpoint takes beside its numbers: some thirty small files.
+BYTES_BESIDE = 128 << 10
 
 
 class CheckpointError(UserError, RuntimeError):
@@ -41,6 +43,7 @@ class Checkpoints:
     """
 
     def __init__(self, folder: pathlib.Path, *, keep: int | None = 2, create: bool = True):
+        orbax_noise.leave_out()
         self.folder = folder.absolute()
         if self.folder.exists() and not self.folder.is_dir():
             raise CheckpointError(f"{self.folder} must be a folder, and is a file")
@@ -118,7 +121,6 @@ class Checkpoints:
         try:
             found = self._manager.restore(step, args=ocp.args.Composite(**args, checksums=ocp.args.JsonRestore()))
         except Exception as error:
-            _ignore_late_reads()
             raise CheckpointError(f"{self.folder / str(step)} {_damaged(_reason(error))}") from error
         return {name: found[name] for name in (*wanted, "checksums")}
 
@@ -132,6 +134,26 @@ class Checkpoints:
             self._manager.close()
         except (OSError, ValueError, RuntimeError) as error:
             raise CheckpointError(f"{self.folder} cannot be written: {_reason(error)}") from error
+
+
+def check_room(folder: pathlib.Path, state: TrainState, count: int) -> None:
+    """Makes sure that checkpoints of a state will fit on the disk.
+
+    Args:
+        folder: on that disk.
+        state: of which they will be.
+        count: how many.
+
+    Raises:
+        CheckpointError: if they will not.
+    """
+    sizes = [leaf.nbytes for leaf in jax.tree.leaves((state.params, state.rest, state.opt_state, state.ema))]
+    needed, free = count * (sum(sizes) + BYTES_BESIDE), shutil.disk_usage(folder).free
+    if free < needed:
+        raise CheckpointError(
+            f"{folder} must have room for {count} checkpoints of this network, {needed:,} bytes, and has {free:,}: make "
+            "room, or choose another workdir"
+        )
 
 
 def checksum(tree: Any) -> str:
@@ -170,20 +192,6 @@ def _reason(error: BaseException) -> str:
     while error.__cause__ is not None:
         error = error.__cause__
     text = " ".join(str(error).split()) or type(error).__name__
+    if (full := os.strerror(errno.ENOSPC)) in text:
+        return full
     return text.split(" [tensorstore_spec")[0][:300]
-
-
-def _ignore_late_reads() -> None:
-    """From now on, leaves out what Orbax's other reads say when the first has failed, whenever they are cleared away."""
-    shown = sys.unraisablehook
-    if getattr(shown, "leaves_out_late_reads", False):
-        return
-
-    def hook(unraisable: Any) -> None:
-        code = getattr(unraisable.object, "cr_code", None)
-        late = code is not None and "orbax" in code.co_filename
-        if not late and str(unraisable.exc_value) != "Event loop is closed":
-            shown(unraisable)
-
-    hook.leaves_out_late_reads = True  # type: ignore[attr-defined]
-    sys.unraisablehook = hook

@@ -4,17 +4,6 @@ import signal
 import threading
 from types import FrameType
 
-import jax
-import numpy as np
-from jax.experimental import multihost_utils
-
-
-def agreed(*wishes: bool) -> tuple[bool, ...]:
-    """Which of some wishes at least one process has; every process of a run must ask at the same time."""
-    if jax.process_count() == 1:
-        return wishes
-    return tuple(multihost_utils.process_allgather(np.array(wishes)).any(0).tolist())
-
 
 class Interrupts:
     """Notes SIGINT and SIGTERM instead of dying of them; a second one kills as usual.

@@ -4,9 +4,39 @@ import json
 import pathlib
 import sys
 import time
+import zlib
 from collections.abc import Mapping
+from typing import Any
 
 from awn_jax import bars, files
+
+
+def read_metrics(path: pathlib.Path) -> tuple[list[dict[str, Any]], str]:
+    """Reads what `MetricsLog` wrote; a line that is damaged, or was cut off while it was written, is left out.
+
+    Args:
+        path: of the file, which need not be there.
+
+    Returns:
+        The lines, and which are lost, in words, or nothing: each says the step of the one before it.
+    """
+    lines: list[dict[str, Any]] = []
+    lost: list[str] = []
+    last, damaged = 0, False
+    # What follows the last line's end is no line yet.
+    *ended, _ = (path.read_bytes() if path.exists() else b"").split(b"\n")
+    for text in ended:
+        line = _line(text)
+        if line is None:
+            damaged = True
+            continue
+        if (since := line.get("since", last)) != last:
+            lost.append(f"between steps {last} and {since}")
+        lines.append(line)
+        last, damaged = line["step"], False
+    if damaged:
+        lost.append(f"after step {last}")
+    return lines, f"{path} has lost lines {', '.join(lost)}" if lost else ""
 
 
 class MetricsLog:
@@ -15,25 +45,59 @@ class MetricsLog:
     Args:
         path: the file.
         resume_at: lines of later steps are dropped: a run that was cut off writes them again.
+        ended: the run has ended at that step.
+
+    Attributes:
+        lost: which lines are, of those before that step, in words; or nothing.
+
+    Raises:
+        NotWritableError: if it cannot be written.
     """
 
-    def __init__(self, path: pathlib.Path, resume_at: int):
-        kept = []
-        for line in path.read_bytes().split(b"\n") if path.exists() else []:
-            try:
-                if int(json.loads(line)["step"]) <= resume_at:
-                    kept.append(line.decode())
-            except (ValueError, KeyError, TypeError, RecursionError):
-                # Cut off while it was written, or damaged.
-                continue
-        files.write_text(path, "".join(line + "\n" for line in kept))
-        self._file = path.open("a", buffering=1)
+    def __init__(self, path: pathlib.Path, resume_at: int, *, ended: bool = False):
+        self._path = path
+        lines, self.lost = read_metrics(path)
+        kept = [line for line in lines if line["step"] <= resume_at]
+        self._last = kept[-1]["step"] if kept else 0
+        if ended and self._last != resume_at and not self.lost:
+            self.lost = f"{path} has lost lines after step {self._last}"
+        files.write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
+        self._file = path.open("ab", buffering=0)
 
     def write(self, metrics: Mapping[str, float | int]) -> None:
-        self._file.write(json.dumps(dict(metrics)) + "\n")
+        """Appends a line with a `step`; the step of the line before it, as `since`, and a checksum are added.
+
+        Raises:
+            NotWritableError: if it cannot be written.
+        """
+        content = {"step": metrics["step"], "since": self._last, **metrics}
+        line = (json.dumps({**content, "crc": _crc(content)}) + "\n").encode()
+        try:
+            written = self._file.write(line)
+        except OSError as error:
+            raise files.NotWritableError(f"{self._path} cannot be written: {error.strerror}") from error
+        if written != len(line):
+            raise files.NotWritableError(f"{self._path} cannot be written: the disk is full")
+        self._last = int(metrics["step"])
 
     def close(self) -> None:
         self._file.close()
+
+
+def _line(text: bytes) -> dict[str, Any] | None:
+    """A line of metrics, or None if it is damaged."""
+    try:
+        line = json.loads(text.decode())
+        line = {**line, "step": int(line["step"])}
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        return None
+    return line if "crc" not in line or line["crc"] == _crc(line) else None
+
+
+def _crc(line: Mapping[str, Any]) -> int:
+    """A checksum of a line, but for its rate, in which two equal runs differ."""
+    kept = {name: value for name, value in line.items() if name not in ("crc", "images_per_second")}
+    return zlib.crc32(json.dumps(kept, sort_keys=True).encode())
 
 
 class Progress:
