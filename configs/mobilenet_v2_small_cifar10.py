@@ -1,9 +1,9 @@
 """MobileNetV2 cut down so that a laptop trains it, on CIFAR-10: one block a stage, half the channels, a stem with stride 2.
 
 Every method has the same 15 epochs, the weight decay and the schedule that Any-Width Networks (Vu et al. 2020) gives the
-rivals of the whole network, and the learning rate that it gives AWN there: at theirs, 0.1, a US-Net of this size stays at chance
-(an AWN reaches an AUC of 65.9 %). Nothing else was tried. Triangular networks are √2 wider, as in the paper. The numbers say how
-the methods compare here, not what MobileNetV2 reaches.
+rivals of the whole network, and the learning rate that it gives AWN there: at theirs, 0.1, a US-Net of this size stays at
+chance (an AWN reaches an AUC of 65.9 %). Nothing else was tried. Triangular networks are √2 wider, as in the paper. The
+numbers say how the methods compare here, not what MobileNetV2 reaches.
 
     python train.py --config=configs/mobilenet_v2_small_cifar10.py
     python train.py --config=configs/mobilenet_v2_small_cifar10.py:us_net      # another method, see awn_jax/config/methods.py
