@@ -66,7 +66,7 @@ ROOMS = [
     {"build"},
     {"run"},
     {"weights"},
-    {"loop"},
+    {"loop", "convert"},
     {"anytime", "export", "profile", "bench", "page"},
     {"paper", "predict"},
 ]

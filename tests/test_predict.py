@@ -81,12 +81,12 @@ def test_pictures_are_turned_covered_and_blended(tmp_path):
     (turned,), _ = pictures.batch([tmp_path / "wide.png"], (8, 8, 1))
     assert turned[0].min() > 200
     assert turned[-1].max() < 50
-    # What is transparent is black, whatever colour hides there.
-    hidden = np.full((8, 8, 4), 255, np.uint8)
-    hidden[:4, :, 3] = 0
+    # What is transparent is white, whatever colour hides there.
+    hidden = np.zeros((8, 8, 4), np.uint8)
+    hidden[4:, :, 3] = 255
     (blended,), _ = pictures.batch([PIL.Image.fromarray(hidden)], (8, 8, 3))
-    assert blended[:4].max() == 0
-    assert blended[4:].min() == 255
+    assert blended[:4].min() == 255
+    assert blended[4:].max() == 0
     # Of the right size nothing is changed.
     exact = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
     assert np.array_equal(pictures.batch(exact, (8, 8, 3))[0][0], exact)

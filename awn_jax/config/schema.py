@@ -125,6 +125,7 @@ class TrainConfig:
         epochs: passes over the training images.
         batch_size: over all devices.
         seed: of weights, order, augmentation and random widths.
+        init_from: a trained network to begin from, see `weights.find`; empty for random weights.
         loss: `cross_entropy`, or `module:function` for one's own of outputs [N, B, …] and targets, giving [N, B].
         optimizer: `sgd`, `adamw`, or `module:function` for one's own, called as those of `training.optim`.
         learning_rate: the first one.
@@ -145,6 +146,7 @@ class TrainConfig:
     epochs: float = 20.0
     batch_size: int = 128
     seed: int = 0
+    init_from: str = ""
     loss: str = "cross_entropy"
     optimizer: str = "sgd"
     learning_rate: float = 0.01

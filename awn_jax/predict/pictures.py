@@ -96,7 +96,7 @@ def read(path: pathlib.Path) -> PIL.Image.Image:
 def fitted(image: PIL.Image.Image, size: tuple[int, int, int]) -> Num[np.ndarray, "H W P"]:
     """An image in the planes and the size that a network takes: resized to cover it, the rest cut off on both sides.
 
-    What is transparent becomes black.
+    What is transparent becomes white.
 
     Raises:
         PictureError: if the network takes neither grey nor coloured images.
@@ -106,7 +106,7 @@ def fitted(image: PIL.Image.Image, size: tuple[int, int, int]) -> Num[np.ndarray
         raise PictureError(f"images of {planes} planes must be given as arrays of the network's size {size}")
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         image = image.convert("RGBA")
-        image = PIL.Image.alpha_composite(PIL.Image.new("RGBA", image.size, "black"), image)
+        image = PIL.Image.alpha_composite(PIL.Image.new("RGBA", image.size, "white"), image)
     image = image.convert(MODES[planes])
     if image.size != (width, height):
         image = PIL.ImageOps.fit(image, (width, height), PIL.Image.Resampling.BILINEAR)

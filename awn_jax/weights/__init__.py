@@ -3,5 +3,6 @@
 from awn_jax.weights.file import Saved, WeightsError, is_weights, load, save
 from awn_jax.weights.shipped import pretrained
 from awn_jax.weights.source import find, place
+from awn_jax.weights.start import begin_from
 
-__all__ = ["Saved", "WeightsError", "find", "is_weights", "load", "place", "pretrained", "save"]
+__all__ = ["Saved", "WeightsError", "begin_from", "find", "is_weights", "load", "place", "pretrained", "save"]

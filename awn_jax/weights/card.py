@@ -76,6 +76,7 @@ def of(run: Run, step: int, path: pathlib.Path, licence: str = "") -> str:
             f"- **Trained on**: {source.title}; {facts.count:,} images of split `{config.data.train_split}`; licence: "
             f"{source.licence}.",
             f"- **Recipe**: {_recipe(config)}; all other fields are at their defaults (awn_jax/config/schema.py).",
+            *_converted(run),
             f"- **Seed**: {config.train.seed}. The weights are those of the last step, {step:,}.",
             *([f"- **Made with**: {environment}."] if environment else []),
             f"- **Licence of the weights**: {licence or 'not stated'}.",
@@ -95,6 +96,15 @@ def _recipe(config: configs.Config) -> str:
         if value != usual[name] and not name.startswith("model.") and name not in FREE_ON_RESUME
     ]
     return f"`{' '.join(fields)}`" if fields else "the default one"
+
+
+def _converted(run: Run) -> list[str]:
+    """Where the first weights are from, if they are those of a file."""
+    try:
+        found = files.read_json(run.folder / "converted.json")
+    except FileNotFoundError:
+        return []
+    return [f"- **Begun from**: the weights in {found['file']}, SHA-256 {found['sha256']}."]
 
 
 def _environment(run: Run) -> str:
