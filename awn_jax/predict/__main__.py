@@ -15,7 +15,7 @@ from typing import Any
 
 from awn_jax import arguments as types
 from awn_jax import build, hardware, weights
-from awn_jax.predict.trained import Answer, PredictError, Trained, load
+from awn_jax.predict.classifier import Answer, Classifier, PredictError, load
 
 # Classes that a line shows.
 TOP = 3
@@ -80,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(table(names, truth, by_width))
 
 
-def _images(trained: Trained, parsed: argparse.Namespace) -> tuple[list[str], Any, list[str]]:
+def _images(trained: Classifier, parsed: argparse.Namespace) -> tuple[list[str], Any, list[str]]:
     """Names of the images, the images, and their true classes where those are known."""
     if parsed.images:
         return parsed.images, parsed.images, []

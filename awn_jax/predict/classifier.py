@@ -58,7 +58,7 @@ class Answer:
         return [(self.class_names[k], float(self.probabilities[k])) for k in order]
 
 
-class Trained:
+class Classifier:
     """A network, and what it has to know of its images; `load` makes it.
 
     Args:
@@ -168,7 +168,7 @@ class Trained:
         return None if self.network is None else network.cost(self.network, self.facts.image_size, width).macs
 
 
-def load(source: str | os.PathLike[str]) -> Trained:
+def load(source: str | os.PathLike[str]) -> Classifier:
     """A trained network, ready to be used.
 
     Args:
@@ -182,7 +182,7 @@ def load(source: str | os.PathLike[str]) -> Trained:
     if place.is_file() and not weights.is_weights(place):
         return _bundled(place)
     found = weights.find(source)
-    return Trained(found.facts, _compiled(found.network), found.network, found.config)
+    return Classifier(found.facts, _compiled(found.network), found.network, found.config)
 
 
 def _compiled(model: models.AnyWidthNetwork) -> Run:
@@ -197,12 +197,12 @@ def _compiled(model: models.AnyWidthNetwork) -> Run:
     return lambda x, width: np.asarray(program(state, x, width))
 
 
-def _bundled(path: pathlib.Path) -> Trained:
+def _bundled(path: pathlib.Path) -> Classifier:
     graph = bundle.load(path)
     classes = jax.eval_shape(graph.run, jax.ShapeDtypeStruct((1, *graph.image_size), jnp.float32)).shape[-1]
     facts = runs.Facts(graph.image_size, classes, (), graph.mean, graph.std, "", 0)
     at = functools.cache(lambda width: read.network(path, "bundle", width))
-    return Trained(facts, lambda x, width: at(float(width))(x))
+    return Classifier(facts, lambda x, width: at(float(width))(x))
 
 
 def _starts(x: np.ndarray) -> Sequence[int]:
