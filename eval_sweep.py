@@ -52,7 +52,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     return parsed
 
 
-def sweep_workdir(workdir: pathlib.Path, parsed: argparse.Namespace) -> evaluation.Sweep:
+def sweep_workdir(workdir: pathlib.Path, parsed: argparse.Namespace) -> dict[str, evaluation.Sweep]:
     # ── what to do
     run = runs.open_run(workdir)
     recorded = bool(parsed.out) or parsed.whole
@@ -63,39 +63,41 @@ def sweep_workdir(workdir: pathlib.Path, parsed: argparse.Namespace) -> evaluati
         raise runs.RunError(f"--calibrated is for a US-Net, {workdir} has family {run.config.model.options.family!r}")
     images, mesh = run.images(parsed.split, parsed.data_dir), data.data_mesh()
 
-    # ── the network
-    model, step = run.restore(mesh=mesh, data_dir=parsed.data_dir)
-    if parsed.calibrated:
-        training_images = run.images("train", parsed.data_dir)
-        build.calibrate(run.config, model, training_images, run.preparation, mesh, parsed.calibrated)
+    # ── the network, and its moving average where there is one
+    results, models = {}, {}
+    for weights in ("raw", "ema") if run.config.train.ema else ("raw",):
+        models[weights], step = run.restore(ema=weights == "ema", mesh=mesh, data_dir=parsed.data_dir)
+        if parsed.calibrated:
+            training_images = run.images("train", parsed.data_dir)
+            build.calibrate(run.config, models[weights], training_images, run.preparation, mesh, parsed.calibrated)
 
-    # ── every width
-    with build.naming("widths"):
-        result = evaluation.sweep(
-            model,
-            images,
-            run.preparation,
-            mesh,
-            minimum=parsed.alpha_min or run.config.widths.minimum,
-            at=sorted(set(parsed.widths)) if parsed.widths else None,
-            batch_size=parsed.batch_size,
-            task=run.task,
-        )
+        # ── every width
+        with build.naming("widths"):
+            results[weights] = evaluation.sweep(
+                models[weights],
+                images,
+                run.preparation,
+                mesh,
+                minimum=parsed.alpha_min or run.config.widths.minimum,
+                at=sorted(set(parsed.widths)) if parsed.widths else None,
+                batch_size=parsed.batch_size,
+                task=run.task,
+            )
     print(f"── {workdir}: step {step}, {len(images):,} images of {run.config.data.name} {parsed.split}")
-    print(report.table(result))
+    print(report.tables(results))
     if recorded:
-        report.write(result, out, {"workdir": workdir.name, "split": parsed.split, "step": step})
-        report.plot({workdir.name: result}, out / "sweep.png")
-        print(f"wrote {out}/sweep.json, sweep.csv, sweep.png")
+        facts = {"workdir": workdir.name, "split": parsed.split, "step": step}
+        print(f"wrote {out}/{', '.join(report.record(results, out, workdir.name, facts))}")
     else:
         print(
             "not written, since the run's own sweep is of all widths on the test images: --out=DIR says where it goes"
         )
     if parsed.html:
+        model, result = models["raw"], results["raw"]
         page.write_run(out / "sweep.html", run, model, step, result, images, profile.latencies(run, model, result))
         print(f"wrote {out}/sweep.html")
-    print(report.summary(result), flush=True)
-    return result
+    print(report.summaries(results), flush=True)
+    return {str(workdir) if weights == "raw" else f"{workdir}, {weights}": sweep for weights, sweep in results.items()}
 
 
 def main() -> None:
@@ -103,8 +105,8 @@ def main() -> None:
     hardware.start()
     if len(parsed.workdir) > 1:
         files.folder(parsed.plot.parent, "--plot")
-    sweeps = {str(workdir): sweep_workdir(workdir, parsed) for workdir in parsed.workdir}
-    if len(sweeps) > 1:
+    sweeps = {name: sweep for workdir in parsed.workdir for name, sweep in sweep_workdir(workdir, parsed).items()}
+    if len(parsed.workdir) > 1:
         report.plot(sweeps, parsed.plot)
         print(f"wrote {parsed.plot}")
         for workdir, result in sweeps.items():

@@ -11,10 +11,8 @@ import argparse
 import pathlib
 import sys
 
-import jax
-
-from awn_jax import arguments, config, data, evaluation, hardware, loop
-from awn_jax.evaluation import report
+import awn_jax
+from awn_jax import arguments, config, hardware
 
 
 def parse_arguments(argv: list[str]) -> tuple[argparse.Namespace, dict[str, str]]:
@@ -41,35 +39,8 @@ def main(argv: list[str]) -> None:
     if parsed.multihost:
         hardware.join(parsed.coordinator, parsed.processes, parsed.process)
 
-    # ── train
     workdir = parsed.workdir or pathlib.Path("runs") / name
-    outcome = loop.train(settings, workdir, on_device=False if parsed.multihost else None)
-    run, first = outcome.run, jax.process_index() == 0
-    if outcome.stopped:
-        if first:
-            print(
-                f"── {outcome.stopped}: saved step {outcome.step} in {run.folder}; the same command goes on from there"
-            )
-        return
-
-    # ── every width
-    if first:
-        print("── sweeping the test images", flush=True)
-    result = evaluation.sweep(
-        outcome.model,
-        outcome.test_images,
-        run.preparation,
-        data.data_mesh(),
-        minimum=settings.widths.minimum,
-        task=run.task,
-        progress=first,
-    )
-    if first:
-        report.write(result, run.folder, {"workdir": run.folder.name, "split": "test", "step": outcome.step})
-        report.plot({run.folder.name: result}, run.folder / "sweep.png")
-        print(report.table(result))
-        print(f"wrote {run.folder}/sweep.json, sweep.csv, sweep.png")
-        print(report.summary(result))
+    awn_jax.train(settings, workdir, on_device=False if parsed.multihost else None)
 
 
 if __name__ == "__main__":

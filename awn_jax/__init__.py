@@ -1,6 +1,7 @@
 """Any-width networks in JAX: one training run, one set of weights, every width."""
 
 from awn_jax.evaluation import Sweep, area_under_curve, sweep
+from awn_jax.experiment import Trained, train
 from awn_jax.layers import (
     AnyWidthHead,
     BatchNorm,
@@ -21,7 +22,6 @@ from awn_jax.layers import (
     relu6,
     silu,
 )
-from awn_jax.loop import train
 from awn_jax.models import AnyWidthClassifier, AnyWidthNetwork, LeNet3C1L
 from awn_jax.network import check_prefix, cost, costs, distinct_widths
 from awn_jax.predict import load
@@ -44,6 +44,7 @@ __all__ = [
     "LeNet3C1L",
     "Op",
     "Sweep",
+    "Trained",
     "TriConv",
     "TriDense",
     "activation",

@@ -13,7 +13,7 @@ from jax.sharding import Mesh
 from awn_jax import data, families, models, registry, tasks, widths
 from awn_jax.config import Config, ConfigError
 from awn_jax.models import AnyWidthNetwork, axes, distinct_widths
-from awn_jax.training import WidthPlan, calibration, optim, plan
+from awn_jax.training import Recipe, WidthPlan, calibration, optim, plan
 
 # Of networks that must be calibrated or scored width by width.
 MOST_WIDTHS = 64
@@ -97,7 +97,7 @@ def evenly_spaced(count: int, model: nnx.Module, minimum: float) -> tuple[float,
 def task(config: Config) -> tasks.Task:
     """What the network is for."""
     with naming("task"):
-        return tasks.make(config.task, config.train.loss)
+        return tasks.make(config.task, config.train.loss, config.train.label_smoothing)
 
 
 def feed(config: Config, images: data.ImageSet, mesh: Mesh, *, on_device: bool | None = None) -> data.Feed:
@@ -149,7 +149,7 @@ def calibrate(
         preparation: of the images.
         mesh: devices.
         at: widths; None for those that the config names.
-        progress: show a bar on a terminal.
+        progress: show a bar.
     """
     if calibration.norms(model):
         at = calibrated_widths(config, model) if at is None else at
@@ -157,6 +157,32 @@ def calibrate(
             calibration.calibrate(
                 model, images, preparation, mesh, at, exact=config.widths.calibration == "exact", progress=progress
             )
+
+
+def recompute_statistics(
+    config: Config, model: AnyWidthNetwork, images: data.ImageSet, preparation: data.Preparation, mesh: Mesh
+) -> None:
+    """Sets the statistics of a network whose weights are an average to those that they have, in place.
+
+    Those of the control with ordinary layers and one batch norm stay as they are, averages: it has one set for widths that
+    differ, which follows the passes of training.
+
+    Args:
+        config: of the run.
+        model: the average.
+        images: those of training.
+        preparation: of the images.
+        mesh: devices.
+    """
+    match config.model.options.family:
+        case "us_net":
+            calibrate(config, model, images, preparation, mesh, progress=False)
+        case "shared_bn":
+            return
+        case "s_net":
+            calibration.recompute(model, images, preparation, mesh, config.widths.fixed)
+        case _:
+            calibration.recompute(model, images, preparation, mesh, (1.0,))
 
 
 def steps(config: Config, count: int) -> int:
@@ -176,11 +202,30 @@ def optimizer(config: Config, steps: int, model: nnx.Module) -> tuple[optax.Grad
         model: whose parameters it is for.
     """
     train = config.train
-    rate = optim.learning_rate(train.schedule, train.learning_rate, steps, at=train.decay_at, factor=train.decay_factor)
+    warmup = round(steps * train.warmup / train.epochs)
+    rate = optim.learning_rate(
+        train.schedule, train.learning_rate, steps, at=train.decay_at, factor=train.decay_factor, warmup=warmup
+    )
     # What a config does not ask for, an optimiser of one's own need not know.
     asked: dict[str, Any] = {"nesterov": True} if train.nesterov else {}
     if train.decays == "kernels":
         asked["decays"] = optim.kernels(model)
     with naming("train"):
         make: Any = registry.resolve(train.optimizer, optim.OPTIMIZERS, "optimizer")
-        return make(rate, momentum=train.momentum, weight_decay=train.weight_decay, **asked), rate
+        chosen = make(rate, momentum=train.momentum, weight_decay=train.weight_decay, **asked)
+    return optim.clipped(chosen, train.clip) if train.clip else chosen, rate
+
+
+def recipe(config: Config, mesh: Mesh) -> Recipe:
+    """How a step is computed.
+
+    Raises:
+        ConfigError: if the parts of a batch cannot be split over the devices.
+    """
+    train = config.train
+    if train.accumulate > 1 and train.batch_size % (train.accumulate * mesh.size):
+        raise ConfigError(
+            f"train.accumulate must split train.batch_size={train.batch_size} into multiples of the {mesh.size} devices, got "
+            f"{train.accumulate}"
+        )
+    return Recipe(train.ema, train.accumulate, train.compute)

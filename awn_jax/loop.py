@@ -1,4 +1,4 @@
-"""Training from a config to a finished run; `train.py`, the paper's harness and notebooks call it."""
+"""Training from a config to a finished run; `awn_jax.train` and the paper's harness call it."""
 
 import dataclasses
 import pathlib
@@ -10,8 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from awn_jax import build, data, files, hardware, run, training, weights
+from awn_jax import board, build, data, files, hardware, run, training, weights
 from awn_jax.config import Config, ConfigError
+from awn_jax.logs import Hook, Logs
 from awn_jax.models import AnyWidthNetwork
 from awn_jax.network import read
 from awn_jax.run import Run
@@ -27,6 +28,7 @@ class Outcome:
     Attributes:
         run: the workdir.
         model: the network as it is now.
+        ema: the moving average of the network, where the config asks for it.
         step: steps done.
         stopped: by what, if before the last step; nothing otherwise.
         test_images: which were read before training began.
@@ -37,6 +39,7 @@ class Outcome:
     step: int
     stopped: str
     test_images: data.ImageSet
+    ema: AnyWidthNetwork | None = None
 
 
 def train(
@@ -45,7 +48,7 @@ def train(
     *,
     quiet: bool = False,
     on_device: bool | None = None,
-    on_log: Callable[[int, Mapping[str, float]], None] | None = None,
+    on_log: Hook | None = None,
 ) -> Outcome:
     """Trains one network, or goes on where a run was cut off, and ends bit for bit where an uninterrupted run ends.
 
@@ -56,7 +59,7 @@ def train(
         workdir: local folder, made if it is not there; one process at a time writes to it.
         quiet: print nothing.
         on_device: keep the images on every device, see `data.make_feed`.
-        on_log: called with the step and its metrics at every line of `metrics.jsonl`.
+        on_log: called with the step and its metrics at every line of `metrics.jsonl`, by the process that writes it.
 
     Raises:
         ConfigError: if the config makes no sense, the workdir holds a run with another one, or one pass for all widths is asked
@@ -66,7 +69,11 @@ def train(
         RunError: if the workdir holds a run of other images.
         CheckpointError: if a checkpoint cannot be read or written.
         NonFiniteError: if loss or weights leave the finite numbers.
+        BoardError: if the config asks for TensorBoard's files, and what writes them is not installed.
+        HookError: if `on_log` fails.
     """
+    if config.log.tensorboard:
+        board.check_installed()
     first = jax.process_index() == 0
     say: Say = progress.banner if first and not quiet else lambda text: None
     folder = files.folder(workdir, "workdir")
@@ -85,7 +92,7 @@ def _train(
     first: bool,
     quiet: bool,
     on_device: bool | None,
-    on_log: Callable[[int, Mapping[str, float]], None] | None,
+    on_log: Hook | None,
 ) -> Outcome:
     # ── what to do
     mesh = data.data_mesh()
@@ -98,7 +105,7 @@ def _train(
     model = build.network(config, images.image_size, images.classes, implementation=config.train.implementation)
     steps = build.steps(config, len(images))
     optimizer, learning_rate = build.optimizer(config, steps, model)
-    plan = build.width_plan(config, model)
+    plan, recipe = build.width_plan(config, model), build.recipe(config, mesh)
     feed = build.feed(config, images, mesh, on_device=on_device)
     if config.widths.how == "nested":
         sample = this.preparation.normalised(jnp.asarray(images.images[: min(32, len(images))]))
@@ -109,7 +116,9 @@ def _train(
             why = f"{obstacle}; {report}" if report is not None else obstacle
             raise ConfigError(f"widths.how must be 'sequential' for this network: {why}")
     objective = training.OBJECTIVES[config.widths.how]
-    train_steps = training.make_train_steps(model, optimizer, objective, plan, this.preparation, feed, this.task)
+    train_steps = training.make_train_steps(
+        model, optimizer, objective, plan, this.preparation, feed, this.task, recipe
+    )
 
     # ── where to begin
     begun_before = (folder / "config.json").exists()
@@ -122,7 +131,7 @@ def _train(
     if config.train.init_from and store.latest_step() is None:
         left = weights.begin_from(config.train.init_from, model)
         say(f"beginning from {config.train.init_from}" + (f"; {', '.join(left)} is new" if left else ""))
-    state = training.init_state(model, optimizer, config.train.seed)
+    state = training.init_state(model, optimizer, config.train.seed, recipe)
     if store.latest_step() is None:
         state = data.replicate(state, mesh)
     else:
@@ -137,18 +146,8 @@ def _train(
 
     # ── train
     started = time.monotonic()
-    loop = _Loop(
-        this,
-        steps,
-        len(images),
-        learning_rate,
-        store,
-        snapshots,
-        marks,
-        quiet=quiet or not first,
-        log=first,
-        on_log=on_log,
-    )
+    logs = Logs(folder, begun_at, plan.widths, tensorboard=config.log.tensorboard, on_log=on_log) if first else None
+    loop = _Loop(this, steps, len(images), learning_rate, store, snapshots, marks, logs, quiet=quiet or not first)
     try:
         state, stopped = loop.run(state, train_steps, feed, say)
     except training.NonFiniteError:
@@ -158,6 +157,9 @@ def _train(
             for name in ("config.json", "run.json"):
                 (folder / name).unlink(missing_ok=True)
         raise
+    except Exception:
+        store.close()
+        raise
     finally:
         loop.close()
         if snapshots:
@@ -165,19 +167,32 @@ def _train(
     if stopped:
         store.save(state, wait=True)
         store.close()
-        return Outcome(this, training.merge(model, state), int(state.step), stopped, test_images)
+        network, average = _networks(model, state)
+        return Outcome(this, network, int(state.step), stopped, test_images, average)
     say(f"trained in {time.monotonic() - started:.0f} s (this run)")
-    model = training.merge(model, state)
-    if not calibration.calibrated(model):
+    network, average = _networks(model, state)
+    if not calibration.calibrated(network):
         say("computing batch-norm statistics from the training images, width by width")
-        build.calibrate(config, model, images, this.preparation, mesh, progress=not quiet and first)
-        state = dataclasses.replace(state, rest=data.replicate(training.split(model)[2], mesh))
+        build.calibrate(config, network, images, this.preparation, mesh, progress=not quiet and first)
+        state = dataclasses.replace(state, rest=data.replicate(training.split(network)[2], mesh))
+    if average is not None and begun_at < steps:
+        say("computing the batch-norm statistics of the averaged weights from the training images")
+        build.recompute_statistics(config, average, images, this.preparation, mesh)
+        state = dataclasses.replace(state, ema=data.replicate(training.split(average)[1:], mesh))
     store.save(state, wait=True)
     store.close()
     if first:
         files.write_json(folder / "finished.json", {"step": steps})
-    model.eval()
-    return Outcome(this, model, steps, "", test_images)
+    return Outcome(this, network, steps, "", test_images, average)
+
+
+def _networks(model: AnyWidthNetwork, state: training.TrainState) -> tuple[AnyWidthNetwork, AnyWidthNetwork | None]:
+    """The network of a state and, where one is kept, its moving average; in inference mode."""
+    network = training.merge(model, state)
+    average = None if state.ema is None else training.merge(model, state, ema=True)
+    for each in filter(None, (network, average)):
+        each.eval()
+    return network, average
 
 
 class _Loop:
@@ -192,25 +207,21 @@ class _Loop:
         store: checkpoints.Checkpoints,
         snapshots: checkpoints.Checkpoints | None,
         marks: set[int],
+        logs: Logs | None,
         *,
         quiet: bool,
-        log: bool,
-        on_log: Callable[[int, Mapping[str, float]], None] | None,
     ):
-        self.settings, self.folder = this.config.train, this.folder
+        self.settings = this.config.train
         self.steps, self.count, self.learning_rate = steps, count, learning_rate
         self.store, self.snapshots, self.marks = store, snapshots, marks
-        self.quiet, self.on_log = quiet, on_log
-        self.metrics: progress.MetricsLog | None = None
+        self.logs, self.quiet = logs, quiet
         self.bar: progress.Progress | None = None
-        self.log = log
 
     def run(self, state: Any, train_steps: Callable[..., Any], feed: data.Feed, say: Say) -> tuple[Any, str]:
         """Steps until the last one or a signal; the state then, and which signal, or nothing."""
         settings, step = self.settings, int(state.step)
         begun_at, began = step, time.monotonic()
         chunk = settings.steps_per_dispatch or hardware.steps_per_dispatch()
-        self.metrics = progress.MetricsLog(self.folder / "metrics.jsonl", step) if self.log else None
         self.bar = progress.Progress(self.steps, step, hidden=self.quiet)
         due_at = time.monotonic() + 60 * settings.checkpoint_minutes
         logged_at, logged_step = time.monotonic(), step
@@ -247,21 +258,20 @@ class _Loop:
         """Ends what is shown and written."""
         if self.bar:
             self.bar.close()
-        if self.metrics:
-            self.metrics.close()
+        if self.logs:
+            self.logs.close()
 
     def _log(self, step: int, values: Mapping[str, Any], rate: float) -> None:
+        if self.logs is None:
+            return
         line = {
             "step": step,
             "epoch": round(step * self.settings.batch_size / self.count, 4),
-            **{key: float(value[-1]) for key, value in values.items() if key != "finite"},
+            **{key: float(value[-1]) for key, value in values.items() if key.startswith("loss") and value.ndim == 1},
             "learning_rate": float(np.asarray(self.learning_rate(step - 1))),
             "images_per_second": round(rate, 1),
         }
-        if self.metrics:
-            self.metrics.write(line)
-        if self.on_log:
-            self.on_log(step, line)
+        self.logs.write(line, values["losses"][-1])
 
     def _check_finite(self, values: Mapping[str, Any], step: int) -> None:
         if values["finite"].all():

@@ -124,7 +124,7 @@ class Run:
         return checkpoints.Checkpoints(self.folder / "checkpoints", create=create)
 
     def restore(
-        self, step: int | None = None, *, mesh: Mesh | None = None, data_dir: str | None = None
+        self, step: int | None = None, *, ema: bool = False, mesh: Mesh | None = None, data_dir: str | None = None
     ) -> tuple[AnyWidthNetwork, int]:
         """The network of a checkpoint in inference mode, and the step that it was written at.
 
@@ -132,22 +132,27 @@ class Run:
 
         Args:
             step: which; None for the newest.
+            ema: the moving average of the network, where `train.ema` keeps one.
             mesh: devices; None for all.
             data_dir: where TFDS keeps its sets, should they be needed; None for the config's.
 
         Raises:
-            CheckpointError: if there is none or it cannot be read.
+            RunError: if a moving average is asked for, and the run keeps none.
+            CheckpointError: if there is no checkpoint, or it cannot be read.
         """
+        if ema and not self.config.train.ema:
+            raise RunError(f"{self.folder} keeps no moving average of its weights: its train.ema is 0")
         mesh = data.data_mesh() if mesh is None else mesh
         store = self.store()
         model = self.network()
         _, params, rest = training.split(model)
-        like = training.TrainState(jnp.zeros((), jnp.int32), params, rest, None, None)
+        averages = (params, rest) if ema else None
+        like = training.TrainState(jnp.zeros((), jnp.int32), params, rest, None, None, averages)
         try:
             state = _newest(store, like, mesh, step)
         finally:
             store.close()
-        model = training.merge(model, state)
+        model = training.merge(model, state, ema=ema)
         model.eval()
         if not calibration.calibrated(model):
             build.calibrate(self.config, model, self.images("train", data_dir), self.preparation, mesh)

@@ -56,7 +56,7 @@ def test_papers_recipe_is_kept(repository):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"trian": {}}, "config has no field 'trian'; it has data, model, task, train, widths"),
+        ({"trian": {}}, "config has no field 'trian'; it has data, log, model, task, train, widths"),
         ({"train": {"epoks": 3}}, "config.train has no field 'epoks'"),
         ({"train": {"epochs": "three"}}, "config.train.epochs must be of type float, got 'three'"),
         ({"train": {"epochs": -1}}, "train.epochs must be above 0 and finite, got -1"),
@@ -69,6 +69,21 @@ def test_papers_recipe_is_kept(repository):
         ({"train": {"batch_size": True}}, "config.train.batch_size must be of type int, got True"),
         ({"train": {"decay_at": [0.7, 0.5]}}, "train.decay_at must be ascending"),
         ({"train": {"nesterov": True, "momentum": 0}}, "train.momentum must be above 0 for nesterov, got 0"),
+        (
+            {"train": {"nesterov": True, "optimizer": "lion"}},
+            "train.nesterov must be false for lamb and lion, got true with 'lion'",
+        ),
+        ({"train": {"label_smoothing": 1.0}}, r"train.label_smoothing must be in \[0, 1\), got 1.0"),
+        ({"train": {"warmup": 30.0}}, r"train.warmup must be in \[0, train.epochs\], got 30.0 epochs"),
+        ({"train": {"clip": -1.0}}, "train.clip must be 0 or more and finite, got -1.0"),
+        ({"train": {"ema": 1.0}}, r"train.ema must be in \[0, 1\), got 1.0"),
+        ({"train": {"accumulate": 3}}, "train.accumulate must divide train.batch_size=128, got 3"),
+        ({"train": {"compute": "float16"}}, "config.train.compute must be one of '', 'bfloat16', got 'float16'"),
+        (
+            {"train": {"ema": 0.9}, "model": {"dtype": "bfloat16"}},
+            "train.ema must come with weights of 32 bits or more, got 0.9 with model.dtype=bfloat16",
+        ),
+        ({"log": {"tensorboard": 1}}, "config.log.tensorboard must be of type bool, got 1"),
         ({"model": {"name": "resnet", "depth": 19}}, "config.model.depth must be one of 18, 34, 50, 101, got 19"),
         ({"model": {"name": "mobilenet_v1", "blocks": [1, -1]}}, "model.blocks must be 0 or more in each stage"),
         ({"model": {"name": "mobilenet_v2", "stem_stride": 3}}, "model.stem_stride must be 0, 1 or 2, got 3"),
@@ -108,6 +123,8 @@ def test_a_run_goes_on_only_with_its_own_config(tmp_path):
         configs.check_same_run(old, other(epochs=3.0, log_every=7), tmp_path)
     # The machine's choice of kernel, and when to write, are no part of a run.
     configs.check_same_run(old, other(log_every=7, implementation="reference"), tmp_path)
+    watched = dataclasses.replace(old, log=configs.LogConfig(tensorboard=True))
+    configs.check_same_run(old, watched, tmp_path)
     with pytest.raises(configs.ConfigError, match=r"model.channels \(was 0, now 7\)"):
         configs.check_same_run(old, configs.parse({"model": {"name": "lenet_3c1l", "channels": 7}}), tmp_path)
 

@@ -80,9 +80,13 @@ def test_a_layer_keeps_the_prefix_and_a_wider_width_adds_the_rest(name):
             lambda **o: DepthwiseConv(6, (5, 3), padding="VALID", **o),
             {"out": 6, "groups": 6, "padding": "VALID", "kernel_size": (5, 3)},
         ),
+        (
+            lambda **o: DepthwiseConv(6, (2, 3), strides=(3, 2), padding=((3, 0), (1, 4)), **o),
+            {"out": 6, "groups": 6, "padding": ((3, 0), (1, 4)), "kernel_size": (2, 3), "strides": (3, 2)},
+        ),
     ],
 )
-def test_windows_are_as_in_flax(ours, theirs):
+def test_windows_and_their_gradients_are_as_in_flax(ours, theirs):
     """Where every weight exists, with the arguments that Flax has."""
     layer = ours(use_bias=True, rngs=nnx.Rngs(0))
     out, groups = theirs.pop("out", 8), theirs.pop("groups", 1)
@@ -92,6 +96,12 @@ def test_windows_are_as_in_flax(ours, theirs):
     flax.bias[...] = layer.bias[...]
     x = inputs(Axis.whole(6), shape=(3, 9, 8))
     np.testing.assert_allclose(layer(x), flax(x), rtol=1e-4, atol=1e-5)
+    (to_layer, to_x), (to_flax, as_flax) = (
+        nnx.grad(lambda layer, x: jnp.sum(layer(x) ** 2), argnums=(0, 1))(one, x) for one in (layer, flax)
+    )
+    np.testing.assert_allclose(to_x, as_flax, rtol=1e-4, atol=1e-4)
+    to_kernel = to_layer["kernel"][:, :, None] if groups > 1 else to_layer["kernel"][...]
+    np.testing.assert_allclose(to_kernel, to_flax["kernel"], rtol=1e-4, atol=1e-3)
     ordinary = layer.ordinary(1, (9, 8, 6))
     assert ordinary.kind == ("depthwise" if groups > 1 else "conv")
 

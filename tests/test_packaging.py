@@ -54,7 +54,7 @@ def test_files_beside_the_modules_are_installed_too(repository):
 # Each room may import those before it, and those on its own line.
 ROOMS = [
     {"errors", "registry", "widths"},
-    {"files", "hardware", "arguments"},
+    {"files", "hardware", "arguments", "bars"},
     {"layers"},
     {"network"},
     {"families"},
@@ -62,11 +62,14 @@ ROOMS = [
     {"tasks"},
     {"data"},
     {"training", "evaluation"},
+    {"board"},
+    {"logs"},
     {"config"},
     {"build"},
     {"run"},
     {"weights"},
     {"loop", "convert"},
+    {"experiment"},
     {"anytime", "export", "profile", "bench", "page"},
     {"paper", "predict"},
 ]

@@ -9,12 +9,13 @@ from jax.sharding import AxisType
 
 from awn_jax import LeNet3C1L, data, widths
 from awn_jax.models import axes
-from awn_jax.training import OBJECTIVES, init_state, make_train_steps, optim, plan
+from awn_jax.training import OBJECTIVES, Recipe, init_state, make_train_steps, optim, plan
 
 STEPS = 6
+PLAIN = Recipe()
 
 
-def run(digits, devices, how="nested", chunk=1, on_device=True):
+def run(digits, devices, how="nested", chunk=1, on_device=True, recipe=PLAIN):
     mesh = jax.make_mesh((devices,), ("data",), axis_types=(AxisType.Auto,), devices=jax.devices()[:devices])
     model = LeNet3C1L((28, 28, 1), 10, channels=6, rngs=nnx.Rngs(0))
     optimizer = optim.sgd(
@@ -28,8 +29,9 @@ def run(digits, devices, how="nested", chunk=1, on_device=True):
         plan.random(axes(model), 0.25, 4),
         data.Preparation((0.3,), (0.3,), "crop_flip"),
         feed,
+        recipe=recipe,
     )
-    state = data.replicate(init_state(model, optimizer, 0), mesh)
+    state = data.replicate(init_state(model, optimizer, 0, recipe), mesh)
     losses = []
     for start in range(0, STEPS, chunk):
         state, metrics = steps(state, feed.constants, feed.steps(start, chunk))
@@ -96,3 +98,15 @@ def test_schedules_that_end_at_zero(schedule):
     values = [float(rate(step)) for step in range(101)]
     assert values == sorted(values, reverse=True)
     assert (values[0], values[100]) == (pytest.approx(0.1), pytest.approx(0.0))
+
+
+def test_a_recipe_of_everything_keeps_a_float32_network_and_its_average(digits, one_device):
+    """Random widths, eight devices."""
+    losses, state = run(digits, 8, recipe=Recipe(ema=0.5, accumulate=2, compute="bfloat16"))
+    assert np.isfinite(losses).all()
+    # Each part of eight images has batch norms of its own.
+    np.testing.assert_allclose(losses, one_device[0], rtol=0.2)
+    assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves((state.params, state.ema)))
+    # The average lags behind the weights and the statistics.
+    for now, then in zip(jax.tree.leaves((state.params, state.rest)), jax.tree.leaves(state.ema), strict=True):
+        assert 0 < np.abs(now - then).max() < 0.5 * np.abs(now).max() + 0.01

@@ -197,7 +197,14 @@ def test_loss_that_leaves_the_finite_numbers_stops_the_run_and_keeps_the_checkpo
         ("--config.train.epochs=-1.0", "train.epochs must be above 0 and finite, got -1"),
         ("--config.train.epochs=1e300", "train.epochs must give fewer than 2³¹ steps, got 1e+300"),
         ("--config.train.batch_size=5000", "batch_size must be at most the 1438 training images, got 5000"),
-        ("--config.train.optimizer=lion", "optimizer must be one of adamw, sgd, or module:Name, got 'lion'"),
+        (
+            "--config.train.optimizer=adam",
+            "optimizer must be one of adamw, lamb, lion, sgd, or module:Name, got 'adam'",
+        ),
+        (
+            "--config.train.accumulate=64",
+            "train.accumulate must split train.batch_size=64 into multiples of the 8 devices",
+        ),
         ("--config.train.loss=hinge", "train.loss must be one of cross_entropy, or module:Name, got 'hinge'"),
         ("--config.task=guess", "task must be one of classify, or module:Name, got 'guess'"),
         ("--config.data.augment=blur", "augment must be one of"),

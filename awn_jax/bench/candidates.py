@@ -1,6 +1,9 @@
-"""What is timed: training steps and sweeps of one network, each a function that does it once and waits for it."""
+"""What is timed: training steps and sweeps of one network."""
 
+import dataclasses
+import time
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,13 +15,30 @@ from awn_jax.config import Config
 from awn_jax.evaluation.scorers import make_program
 from awn_jax.training import plan as plans
 
-SWEEP_BATCH = 1000
 FOUR = (0.25, 0.5, 0.75, 1.0)
 
 Call = Callable[[], None]
 
 
-def steps(config: Config, image_size: tuple[int, int, int], classes: int) -> dict[str, Call]:
+@dataclasses.dataclass
+class Step:
+    """A training step, compiled: calling it does one and waits for it.
+
+    Attributes:
+        compile_seconds: what tracing and compiling took.
+        scratch_bytes: peak memory besides state and images, as planned by the compiler.
+        run: does a step.
+    """
+
+    compile_seconds: float
+    scratch_bytes: int
+    run: Call
+
+    def __call__(self) -> None:
+        self.run()
+
+
+def steps(config: Config, image_size: tuple[int, int, int], classes: int) -> dict[str, Step]:
     """Training steps by name.
 
     Args:
@@ -32,37 +52,46 @@ def steps(config: Config, image_size: tuple[int, int, int], classes: int) -> dic
     plan_of = {
         "full width only": ("nested", plans.fixed((1.0,))),
         "all widths, nested": ("nested", build.width_plan(config, model)),
-        "four widths, nested": ("nested", four),
         "four widths, sequential": ("sequential", four),
     }
     return {name: _step(config, model, images, how, plan) for name, (how, plan) in plan_of.items()}
 
 
-def _step(config: Config, model: nnx.Module, images: data.ImageSet, how: str, plan: plans.WidthPlan) -> Call:
+def _step(config: Config, model: nnx.Module, images: data.ImageSet, how: str, plan: plans.WidthPlan) -> Step:
     mesh = data.data_mesh()
     optimizer, _ = build.optimizer(config, 1000, model)
     feed = build.feed(config, images, mesh)
     preparation = data.Preparation((0.3,) * images.image_size[2], (0.3,) * images.image_size[2])
-    train = training.make_train_steps(
+    train: Any = training.make_train_steps(
         model, optimizer, training.OBJECTIVES[how], plan, preparation, feed, build.task(config)
     )
     state = data.replicate(training.init_state(model, optimizer, 0), mesh)
     rows = feed.steps(0, 1)
+    start = time.perf_counter()
+    compiled = train.lower(state, feed.constants, rows).compile()
+    seconds = time.perf_counter() - start
 
-    def step() -> None:
+    def run() -> None:
         nonlocal state
-        state, metrics = train(state, feed.constants, rows)
+        state, metrics = compiled(state, feed.constants, rows)
         metrics["loss"].block_until_ready()
 
-    return step
+    return Step(seconds, compiled.memory_analysis().temp_size_in_bytes, run)
 
 
-def sweeps(config: Config, image_size: tuple[int, int, int], classes: int) -> dict[str, Call]:
-    """Scoring one batch at full width only, and at every width; arguments as for `steps`."""
+def sweeps(config: Config, image_size: tuple[int, int, int], classes: int, batch_size: int) -> dict[str, Call]:
+    """Scoring one batch at full width only, and at every width.
+
+    Args:
+        config: of the network.
+        image_size: height, width and planes.
+        classes: number of classes.
+        batch_size: images that are scored together.
+    """
     model, task = build.network(config, image_size, classes), build.task(config)
     model.eval()
-    images = _random_images(SWEEP_BATCH, image_size, classes)
-    batch = jnp.asarray(images.images), jnp.asarray(images.labels), jnp.ones(SWEEP_BATCH, bool)
+    images = _random_images(batch_size, image_size, classes)
+    batch = jnp.asarray(images.images), jnp.asarray(images.labels), jnp.ones(batch_size, bool)
     state = nnx.split(model)[1]
     preparation = data.Preparation((0.3,) * image_size[2], (0.3,) * image_size[2])
     found: dict[str, Call] = {}

@@ -6,18 +6,20 @@ from awn_jax.config.schema import (
     Config,
     ConfigError,
     DataConfig,
+    LogConfig,
     ModelConfig,
     TrainConfig,
     WidthsConfig,
     flat,
 )
-from awn_jax.config.source import changed, locate, read, take_changes
+from awn_jax.config.source import changed, locate, read, settle, take_changes
 
 __all__ = [
     "METHODS",
     "Config",
     "ConfigError",
     "DataConfig",
+    "LogConfig",
     "ModelConfig",
     "TrainConfig",
     "WidthsConfig",
@@ -31,6 +33,7 @@ __all__ = [
     "parse",
     "read",
     "save",
+    "settle",
     "take_changes",
     "to_dict",
 ]

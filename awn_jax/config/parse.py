@@ -15,13 +15,14 @@ from awn_jax.config.schema import (
     Config,
     ConfigError,
     DataConfig,
+    LogConfig,
     ModelConfig,
     TrainConfig,
     WidthsConfig,
     flat,
 )
 
-SECTIONS: dict[str, Any] = {"data": DataConfig, "widths": WidthsConfig, "train": TrainConfig}
+SECTIONS: dict[str, Any] = {"data": DataConfig, "widths": WidthsConfig, "train": TrainConfig, "log": LogConfig}
 
 
 def default(model: str) -> ml_collections.ConfigDict:

@@ -127,15 +127,21 @@ class TrainConfig:
         seed: of weights, order, augmentation and random widths.
         init_from: a trained network to begin from, see `weights.find`; empty for random weights.
         loss: `cross_entropy`, or `module:function` for one's own of outputs [N, B, …] and targets, giving [N, B].
-        optimizer: `sgd`, `adamw`, or `module:function` for one's own, called as those of `training.optim`.
-        learning_rate: the first one.
+        label_smoothing: share of each training label that all classes get in equal parts.
+        optimizer: `sgd`, `adamw`, `lamb`, `lion`, or `module:function` for one's own, called as those of `training.optim`.
+        learning_rate: the first one, after the warm-up.
         schedule: `step`, `linear` or `cosine`, see `training.optim.learning_rate`.
         decay_at, decay_factor: of `step`.
-        momentum: of SGD, or the first moment's of AdamW.
+        warmup: epochs in which the schedule's rate is multiplied by a factor that rises to 1, step by step.
+        momentum: of SGD, or the first moment's of the others.
         nesterov: take the gradient where the momentum leads.
-        weight_decay: SGD adds it to the gradient, AdamW to the step.
+        weight_decay: SGD adds it to the gradient, the others to the step.
         decays: `all` parameters, or `kernels`: weights of convolutions and dense layers, but no biases, norms and depthwise
             convolutions.
+        clip: longest gradient, over all parameters; a longer one is scaled down. 0 for any.
+        ema: decay of a moving average of weights and statistics, kept and swept beside them; 0 for none.
+        accumulate: how many equal parts a batch is computed in, one after the other, for want of memory.
+        compute: type to compute in while training; parameters, statistics and sums keep theirs. Empty for `model.dtype`.
         log_every: steps between two lines of metrics.
         checkpoint_minutes: time between two checkpoints; one is written at the end in any case.
         snapshots: states to keep on the way, evenly spaced; in the workdir's folder of that name.
@@ -148,15 +154,21 @@ class TrainConfig:
     seed: int = 0
     init_from: str = ""
     loss: str = "cross_entropy"
+    label_smoothing: float = 0.0
     optimizer: str = "sgd"
     learning_rate: float = 0.01
     schedule: Literal["step", "linear", "cosine"] = "step"
     decay_at: tuple[float, ...] = (0.5, 0.75)
     decay_factor: float = 0.1
+    warmup: float = 0.0
     momentum: float = 0.9
     nesterov: bool = False
     weight_decay: float = 0.0
     decays: Literal["all", "kernels"] = "all"
+    clip: float = 0.0
+    ema: float = 0.0
+    accumulate: int = 1
+    compute: Literal["", "bfloat16"] = ""
     log_every: int = 50
     checkpoint_minutes: float = 2.0
     snapshots: int = 0
@@ -172,6 +184,20 @@ class TrainConfig:
         _require(0 <= self.momentum < 1, f"train.momentum must be in [0, 1), got {self.momentum}")
         _require(
             self.momentum > 0 or not self.nesterov, f"train.momentum must be above 0 for nesterov, got {self.momentum}"
+        )
+        _require(
+            not self.nesterov or self.optimizer not in ("lamb", "lion"),
+            f"train.nesterov must be false for lamb and lion, got true with {self.optimizer!r}",
+        )
+        _require(0 <= self.label_smoothing < 1, f"train.label_smoothing must be in [0, 1), got {self.label_smoothing}")
+        _require(
+            0 <= self.warmup <= self.epochs, f"train.warmup must be in [0, train.epochs], got {self.warmup} epochs"
+        )
+        _require(0 <= self.clip < float("inf"), f"train.clip must be 0 or more and finite, got {self.clip}")
+        _require(0 <= self.ema < 1, f"train.ema must be in [0, 1), got {self.ema}")
+        _require(
+            self.accumulate >= 1 and not self.batch_size % self.accumulate,
+            f"train.accumulate must divide train.batch_size={self.batch_size}, got {self.accumulate}",
         )
         _require(self.weight_decay >= 0, f"train.weight_decay must be 0 or more, got {self.weight_decay}")
         _require(
@@ -189,11 +215,22 @@ class TrainConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class LogConfig:
+    """Where a run tells what it does, besides `metrics.jsonl`.
+
+    Attributes:
+        tensorboard: event files, in the workdir's folder of that name.
+    """
+
+    tensorboard: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
 class Config:
     """One run.
 
     Attributes:
-        model, data, widths, train: see their classes.
+        model, data, widths, train, log: see their classes.
         task: of `tasks.TASKS`, or `module:Class` for one's own.
     """
 
@@ -201,6 +238,7 @@ class Config:
     data: DataConfig = DataConfig()
     widths: WidthsConfig = WidthsConfig()
     train: TrainConfig = TrainConfig()
+    log: LogConfig = LogConfig()
     task: str = "classify"
 
     def __post_init__(self):
@@ -228,6 +266,11 @@ class Config:
             options.core <= widths.minimum,
             f"model.core must be at most widths.minimum={widths.minimum}, got {options.core}",
         )
+        for name, value in (("ema", self.train.ema), ("compute", self.train.compute)):
+            _require(
+                not value or options.dtype in ("float32", "float64"),
+                f"train.{name} must come with weights of 32 bits or more, got {value!r} with model.dtype={options.dtype}",
+            )
 
 
 # May differ between a run and its continuation: they do not change the result.
@@ -235,6 +278,7 @@ FREE_ON_RESUME = frozenset(
     {
         "data.data_dir",
         "data.test_split",
+        "log.tensorboard",
         "train.log_every",
         "train.checkpoint_minutes",
         "train.snapshots",

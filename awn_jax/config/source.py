@@ -58,6 +58,17 @@ def read(spec: str, changes: Mapping[str, str] | None = None) -> Config:
     return parse(changed(config, changes or {}))
 
 
+def settle(config: Config | ml_collections.ConfigDict | Mapping[str, Any] | str | pathlib.Path) -> Config:
+    """A config in whichever form a program has it: checked and frozen, its fields, or where `read` finds it.
+
+    Raises:
+        ConfigError: if it makes no sense.
+    """
+    if isinstance(config, Config):
+        return config
+    return read(str(config)) if isinstance(config, str | pathlib.Path) else parse(config)
+
+
 def changed(config: ml_collections.ConfigDict, changes: Mapping[str, str]) -> dict[str, Any]:
     """The fields of a config with new values, read from text.
 

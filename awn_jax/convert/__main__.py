@@ -17,7 +17,7 @@ import sys
 from collections.abc import Sequence
 
 from awn_jax import arguments as types
-from awn_jax import build, convert, families, files, hardware, training
+from awn_jax import build, convert, data, families, files, hardware, training
 from awn_jax import config as configs
 from awn_jax import run as runs
 from awn_jax.convert import ConvertError
@@ -84,8 +84,9 @@ def main(argv: Sequence[str]) -> None:
 
     # ── the run
     optimizer, _ = build.optimizer(config, build.steps(config, max(facts.count, config.train.batch_size)), network)
+    recipe = build.recipe(config, data.data_mesh())
     store = run.store(create=True)
-    store.save(training.init_state(network, optimizer, config.train.seed), wait=True)
+    store.save(training.init_state(network, optimizer, config.train.seed, recipe), wait=True)
     store.close()
     sha256 = hashlib.sha256(parsed.file.expanduser().read_bytes()).hexdigest()
     files.write_json(folder / "converted.json", {"file": parsed.file.name, "sha256": sha256})

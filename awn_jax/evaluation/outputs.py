@@ -5,11 +5,10 @@ from typing import Any
 
 import jax
 import numpy as np
-import tqdm
 from flax import nnx
 from jaxtyping import Array, Float
 
-from awn_jax import hardware
+from awn_jax import bars, hardware
 from awn_jax.data import ImageSet, Preparation, data_mesh, once_through
 from awn_jax.models import AnyWidthNetwork
 
@@ -31,7 +30,7 @@ def outputs_at(
         preparation: normalisation.
         at: N ascending widths.
         batch_size: images at a time.
-        progress: show a bar on a terminal.
+        progress: show a bar.
 
     Raises:
         ValueError: if `at` is empty or not ascending, or a width is outside (0, 1].
@@ -45,7 +44,7 @@ def outputs_at(
 
     run = jax.jit(run, compiler_options=hardware.compiler_options())
     found = []
-    with tqdm.tqdm(total=len(data), desc="outputs", unit="img", leave=False, disable=None if progress else True) as bar:
+    with bars.bar(shown=progress, total=len(data), desc="outputs", unit="img", leave=False) as bar:
         for images, _, counted in once_through(data, data_mesh(), batch_size):
             found.append(np.asarray(run(state, images))[:, np.asarray(counted)])
             bar.update(found[-1].shape[1])

@@ -55,24 +55,65 @@ def from_json(content: Mapping[str, Any]) -> Sweep:
     return Sweep(tuple(rows), edges, content["alpha_min"], metric, content["auc"], content["mean10"])
 
 
-def write(sweep: Sweep, folder: pathlib.Path, facts: Mapping[str, object]) -> None:
-    """Writes `sweep.json` and `sweep.csv`; the facts say in the JSON what was swept."""
+def write(sweep: Sweep, folder: pathlib.Path, facts: Mapping[str, object], name: str = "sweep") -> None:
+    """Writes `NAME.json` and `NAME.csv`; the facts say in the JSON what was swept."""
     content = to_json(sweep)
     rows = content.pop("rows")
-    files.write_json(folder / "sweep.json", {**content, **facts, "rows": rows})
+    files.write_json(folder / f"{name}.json", {**content, **facts, "rows": rows})
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, list(rows[0]))
     writer.writeheader()
     writer.writerows(rows)
-    files.write_text(folder / "sweep.csv", text.getvalue())
+    files.write_text(folder / f"{name}.csv", text.getvalue())
+
+
+def record(sweeps: Mapping[str, Sweep], folder: pathlib.Path, name: str, facts: Mapping[str, object]) -> list[str]:
+    """Writes the sweeps of one run, each as `write` does, and one picture of all, `sweep.png`.
+
+    Args:
+        sweeps: by weights: `raw` ones as `sweep`, others as `sweep_WEIGHTS`.
+        folder: where to.
+        name: of the run, in the picture.
+        facts: see `write`.
+
+    Returns:
+        The names of the files.
+    """
+    for weights, sweep in sweeps.items():
+        write(sweep, folder, {**facts, "weights": weights}, stem(weights))
+    plot({name if w == "raw" else f"{name}, {w}": sweep for w, sweep in sweeps.items()}, folder / "sweep.png")
+    return [f"{stem(weights)}.{kind}" for weights in sweeps for kind in ("json", "csv")] + ["sweep.png"]
+
+
+def stem(weights: str) -> str:
+    """The name of the files of a sweep of some weights."""
+    return "sweep" if weights == "raw" else f"sweep_{weights}"
+
+
+def tables(sweeps: Mapping[str, Sweep]) -> str:
+    """A table for each of one run's sweeps, by weights; named where there are several."""
+    if len(sweeps) == 1:
+        return table(next(iter(sweeps.values())))
+    return "\n".join(f"{weights}\n{table(sweep)}" for weights, sweep in sweeps.items())
+
+
+def summaries(sweeps: Mapping[str, Sweep]) -> str:
+    """A line for each of one run's sweeps, that of the raw weights last."""
+    others = [f"{weights}: {summary(sweep)}" for weights, sweep in sweeps.items() if weights != "raw"]
+    return "\n".join([*others, summary(sweeps["raw"])])
 
 
 def plot(sweeps: Mapping[str, Sweep], path: pathlib.Path) -> None:
+    """Writes `figure` to a file."""
+    files.write_figure(figure(sweeps), path)
+
+
+def figure(sweeps: Mapping[str, Sweep]) -> Any:
     """Draws the metric over width and over multiply-accumulates, one line for each named sweep."""
     import matplotlib.figure
 
-    figure = matplotlib.figure.Figure(figsize=(9, 3.8), layout="constrained")
-    by_width, by_macs = figure.subplots(1, 2, sharey=True)
+    drawing = matplotlib.figure.Figure(figsize=(9, 3.8), layout="constrained")
+    by_width, by_macs = drawing.subplots(1, 2, sharey=True)
     first = next(iter(sweeps.values()))
     metric = shown(first)[first.metric]
     for name, sweep in sweeps.items():
@@ -87,7 +128,7 @@ def plot(sweeps: Mapping[str, Sweep], path: pathlib.Path) -> None:
         axes.grid(alpha=0.3)
     # Against operations the curves rise early and leave that corner free.
     by_macs.legend(fontsize="small", loc="lower right")
-    files.write_figure(figure, path)
+    return drawing
 
 
 def shown(sweep: Sweep) -> dict[str, Metric]:

@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import tqdm
 from jax.sharding import Mesh
 
+from awn_jax import bars
 from awn_jax import widths as width_arithmetic
 from awn_jax.data import ImageSet, Preparation, once_through
 from awn_jax.errors import UserError
@@ -139,7 +139,7 @@ def sweep(
         at: ascending widths to score instead of all; the area is then taken over their range.
         batch_size: at least 1; rounded up to a multiple of the devices.
         task: what the network is for; classification if None.
-        progress: show a bar on a terminal.
+        progress: show a bar.
 
     Raises:
         ValueError: if a width is outside (0, 1], `at` is not ascending, `batch_size` below 1, or there are no images.
@@ -171,8 +171,8 @@ def sweep(
 
 def _scores(score: Scorer, data: ImageSet, mesh: Mesh, batch_size: int, progress: bool) -> dict[str, np.ndarray]:
     batches = once_through(data, mesh, batch_size)
-    bar = {"desc": f"sweep{score.chunks}", "leave": False, "disable": None if progress else True}
-    for batch in tqdm.tqdm(batches, total=-(-len(data) // batch_size), **bar):
+    bar = {"desc": f"sweep{score.chunks}", "leave": False, "total": -(-len(data) // batch_size)}
+    for batch in bars.bar(batches, shown=progress, **bar):
         score.add(*batch)
     return score.finish()
 

@@ -53,9 +53,13 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         "--widths", type=types.width, nargs="+", metavar="W", help="of a bundle (default: 0.25 0.5 0.75 1)"
     )
     parser.add_argument(
-        "--out", type=pathlib.Path, metavar="FILE", help="default: DIR/export/w<width>.<suffix>, DIR/export/bundle.…"
+        "--out",
+        type=pathlib.Path,
+        metavar="FILE",
+        help="default: DIR/export/w<width>[_ema].<suffix>, DIR/export/bundle…",
     )
     parser.add_argument("--licence", default="", metavar="TEXT", help="of weights, for their card")
+    parser.add_argument("--ema", action="store_true", help="the moving average of the weights, of a run with train.ema")
     parser.add_argument("--data-dir", metavar="DIR", help="where TFDS keeps its sets (default: the run's)")
     arguments = parser.parse_args(argv)
     if arguments.to == "weights" and (arguments.width or arguments.widths):
@@ -83,12 +87,12 @@ def run(arguments: argparse.Namespace) -> None:
     path = _place(workdir, arguments)
 
     # ── the network
-    model, step = opened.restore(data_dir=arguments.data_dir)
+    model, step = opened.restore(ema=arguments.ema, data_dir=arguments.data_dir)
     size = opened.facts.image_size
     facts = {"mean": opened.preparation.mean, "std": opened.preparation.std}
     if to == "weights":
         weights.save(path, model, opened.config, opened.facts, step)
-        files.write_text(path.with_suffix(".md"), card.of(opened, step, path, arguments.licence))
+        files.write_text(path.with_suffix(".md"), card.of(opened, step, path, arguments.licence, ema=arguments.ema))
     elif to == "stablehlo":
         to_stablehlo.save(to_stablehlo.program(model, size, at[0], **facts), path)
     else:
@@ -126,6 +130,7 @@ def run(arguments: argparse.Namespace) -> None:
 def _place(workdir: pathlib.Path, arguments: argparse.Namespace) -> pathlib.Path:
     """The file to write, in a folder that can be written to."""
     name = arguments.to if arguments.to in WHOLE else f"w{arguments.at[0]:g}"
+    name += "_ema" if arguments.ema else ""
     if arguments.to == "flax":
         # A module that can be imported by its name.
         name = name.replace(".", "_")

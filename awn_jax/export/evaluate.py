@@ -10,7 +10,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from awn_jax.export import pointwise
-from awn_jax.layers.depthwise import by_taps
+from awn_jax.layers import taps
 from awn_jax.layers.pointwise import FUNCTIONS
 
 
@@ -38,7 +38,8 @@ def evaluate(
             )
             return y + _by_channel(arrays["bias"], y)
         case "depthwise":
-            y = by_taps(x, jnp.asarray(arrays["kernel"]), settings["strides"], settings["padding"])
+            strides, padding = tuple(settings["strides"]), tuple(map(tuple, settings["padding"]))
+            y = taps.depthwise(x, jnp.asarray(arrays["kernel"]), strides, padding)
             return y + _by_channel(arrays["bias"], y)
         case "affine":
             return x * _by_channel(arrays["scale"], x) + _by_channel(arrays["bias"], x)

@@ -17,7 +17,8 @@ from awn_jax import widths
 from awn_jax.layers.functional import per_channel
 from awn_jax.layers.op import Costs, Layer, Ordinary, check_channels
 from awn_jax.layers.sliced import uniform_bias
-from awn_jax.layers.window import Padding, pads, pair
+from awn_jax.layers.taps import depthwise
+from awn_jax.layers.window import Padding, Pads, pads, pair
 
 
 class DepthwiseConv(Layer):
@@ -68,13 +69,14 @@ class DepthwiseConv(Layer):
 
     def _product(self, x: Array, channels: slice) -> Array:
         kernel = self.kernel[..., channels]
-        y = by_taps(x.astype(kernel.dtype), kernel, self.strides, self._pads(x.shape[1:3]))
+        y = depthwise(x.astype(kernel.dtype), kernel, self.strides, self._pads(x.shape[1:3]))
         return y if self.bias is None else y + per_channel(self.bias[channels], y)
 
-    def _pads(self, size: tuple[int, ...]) -> Sequence[tuple[int, int]]:
+    def _pads(self, size: tuple[int, ...]) -> Pads:
         if not isinstance(self.padding, str):
             return self.padding
-        return lax.padtype_to_pads(size, self.kernel_size, self.strides, self.padding)
+        (top, bottom), (left, right) = lax.padtype_to_pads(size, self.kernel_size, self.strides, self.padding)
+        return (int(top), int(bottom)), (int(left), int(right))
 
     def births(self, *inputs: widths.Axis) -> widths.Axis:
         return self.axis
@@ -88,37 +90,5 @@ class DepthwiseConv(Layer):
         active = self.axis.active(width)
         bias = np.zeros(active) if self.bias is None else np.asarray(self.bias[...], np.float64)[:active]
         arrays = {"kernel": np.asarray(self.kernel[...], np.float64)[..., :active], "bias": bias}
-        padding = tuple((int(low), int(high)) for low, high in self._pads(shapes[0][:2]))
-        return Ordinary("depthwise", arrays, {"strides": self.strides, "padding": padding})
-
-
-def by_taps(
-    x: Float[Array, "B H W C"],
-    kernel: Float[Array, "kh kw C"],
-    strides: tuple[int, int],
-    padding: Sequence[tuple[int, int]],
-) -> Float[Array, "B h w C"]:
-    """A depthwise convolution as one multiply-add of the shifted image for each tap.
-
-    XLA on a CPU takes about three times as long for a convolution with feature groups, and more for its gradient.
-    """
-    x = jnp.pad(x, ((0, 0), *padding, (0, 0)))
-    height, breadth = (
-        (size - taps) // step + 1 for size, taps, step in zip(x.shape[1:3], kernel.shape[:2], strides, strict=True)
-    )
-    if min(height, breadth) < 1:
-        raise ValueError(f"x, padded to {x.shape[1:3]} pixels, is smaller than the kernel of {kernel.shape[:2]}")
-    total: Array | None = None
-    for row in range(kernel.shape[0]):
-        for column in range(kernel.shape[1]):
-            last = (
-                x.shape[0],
-                row + (height - 1) * strides[0] + 1,
-                column + (breadth - 1) * strides[1] + 1,
-                x.shape[3],
-            )
-            shifted = lax.slice(x, (0, row, column, 0), last, (1, *strides, 1))
-            part = shifted * per_channel(kernel[row, column], shifted)
-            total = part if total is None else total + part
-    assert total is not None
-    return total
+        settings = {"strides": self.strides, "padding": self._pads(shapes[0][:2])}
+        return Ordinary("depthwise", arrays, settings)

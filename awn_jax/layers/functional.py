@@ -20,8 +20,8 @@ def batch_moments(x: Float[Array, "B ... C"]) -> tuple[Float[Array, " C"], Float
     """
     x = x.astype(sum_type(x.dtype))
     count = x.size // x.shape[-1]
-    mean = _channel_sums(x) / count
-    return mean, _channel_sums(jnp.square(x - _spread(mean, x.shape))) / count
+    mean = channel_sums(x) / count
+    return mean, channel_sums(jnp.square(x - _spread(mean, x.shape))) / count
 
 
 def normalise(
@@ -65,7 +65,8 @@ def per_channel(v: Shaped[Array, " C"], like: Shaped[Array, "... C"]) -> Shaped[
     return v.reshape((1,) * (like.ndim - 1) + v.shape)
 
 
-def _channel_sums(x: Float[Array, "B ... C"]) -> Float[Array, " C"]:
+def channel_sums(x: Float[Array, "B ... C"]) -> Float[Array, " C"]:
+    """The sum of each channel over batch and space."""
     if current_platform() != "cpu":
         return x.sum(tuple(range(x.ndim - 1)))
     # As a product with ones, image by image: XLA's sum over pixels takes three to five times as long on a CPU.
@@ -80,4 +81,4 @@ def _spread(v: Float[Array, " C"], shape: tuple[int, ...]) -> Float[Array, "B ..
     return jnp.broadcast_to(v, shape)
 
 
-_spread.defvjp(lambda v, shape: (_spread(v, shape), None), lambda shape, _, dy: (_channel_sums(dy),))
+_spread.defvjp(lambda v, shape: (_spread(v, shape), None), lambda shape, _, dy: (channel_sums(dy),))

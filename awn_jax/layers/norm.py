@@ -32,6 +32,10 @@ class Norm(Layer):
         """Running mean and variance, scale and bias of the channels at a width; of those born `after` one, if given."""
         raise NotImplementedError
 
+    def calibrate(self, width: widths.Width, mean: Float[Array, " C"], var: Float[Array, " C"]) -> None:
+        """Sets the statistics of the channels at a width."""
+        raise NotImplementedError
+
     def births(self, *inputs: widths.Axis) -> widths.Axis:
         return self.axis
 
@@ -104,6 +108,10 @@ class BatchNorm(Norm):
     ) -> tuple[Array, Array, Array, Array]:
         channels = slice(0 if after is None else self.axis.active(after), self.axis.active(width))
         return self.mean[channels], self.var[channels], self.scale[channels], self.bias[channels]
+
+    def calibrate(self, width: widths.Width, mean: Float[Array, " C"], var: Float[Array, " C"]) -> None:
+        self.mean[...] = self.mean[...].at[: mean.size].set(mean.astype(self.mean.dtype))
+        self.var[...] = self.var[...].at[: var.size].set(var.astype(self.var.dtype))
 
     def _follow(self, running: nnx.BatchStat, newest: Float[Array, " C"], width: widths.AnyWidth) -> None:
         old = running[...]

@@ -85,6 +85,9 @@ class SwitchableBatchNorm(Norm):
     ) -> tuple[Array, Array, Array, Array]:
         return self.norms[self.position(width)].at_inference(width, after)
 
+    def calibrate(self, width: widths.Width, mean: Float[Array, " C"], var: Float[Array, " C"]) -> None:
+        self.norms[self.position(width)].calibrate(width, mean, var)
+
 
 class CalibratedBatchNorm(Norm):
     """Batch norm with one scale and one bias for all widths, and statistics for each of N calibrated widths.
@@ -152,7 +155,6 @@ class CalibratedBatchNorm(Norm):
         return self.mean[row, channels], self.var[row, channels], self.scale[channels], self.bias[channels]
 
     def calibrate(self, width: widths.Width, mean: Float[Array, " C"], var: Float[Array, " C"]) -> None:
-        """Sets the statistics of a calibrated width."""
         row, active = self.row(width), self.axis.active(width)
         self.mean[...] = self.mean[...].at[row, :active].set(mean.astype(self.mean.dtype))
         self.var[...] = self.var[...].at[row, :active].set(var.astype(self.var.dtype))

@@ -9,21 +9,26 @@ from awn_jax.tasks.task import Metric, Task
 TASKS: dict[str, type[Task]] = {Classification.name: Classification}
 
 
-def make(name: str = Classification.name, loss: str = "cross_entropy") -> Task:
+def make(name: str = Classification.name, loss: str = "cross_entropy", smoothing: float = 0.0) -> Task:
     """A task by name.
 
     Args:
         name: of `TASKS`, or `module:Class` for one's own, made without arguments.
         loss: of `LOSSES`, or `module:function` for one's own; for `classify`.
+        smoothing: of the training labels; for `classify`.
 
     Raises:
-        ValueError: if there is none of that name.
+        ValueError: if there is none of that name, or another task is to smooth labels.
     """
     kind: Any = registry.resolve(name, TASKS, "task")
     if not (isinstance(kind, type) and issubclass(kind, Task)):
         raise ValueError(f"task must be a subclass of awn_jax.tasks.Task, got {name!r}")
     if kind is Classification:
-        return Classification(registry.resolve(loss, LOSSES, "train.loss"))
+        return Classification(registry.resolve(loss, LOSSES, "train.loss"), smoothing)
+    if smoothing:
+        raise ValueError(
+            f"train.label_smoothing must be 0 for task {name!r}, which has labels of its own, got {smoothing}"
+        )
     return kind()
 
 

@@ -31,6 +31,19 @@ def cross_entropy(logits: Float[Array, "N B K"], labels: Num[Array, "B ..."]) ->
     return optax.softmax_cross_entropy_with_integer_labels(logits, jnp.broadcast_to(labels, logits.shape[:-1]))
 
 
+def smoothed(labels: Num[Array, "B ..."], classes: int, share: float) -> Float[Array, "B K"]:
+    """Shares of the classes, of which a part is the same for all.
+
+    Args:
+        labels: whole numbers [B], or shares of the classes [B, K].
+        classes: K.
+        share: of the part, in [0, 1).
+    """
+    if labels.ndim == 1:
+        labels = jax.nn.one_hot(labels, classes)
+    return (1 - share) * labels + share / classes
+
+
 # What a config may ask for besides `module:function`.
 LOSSES: dict[str, Loss | str] = {"cross_entropy": cross_entropy}
 
@@ -40,16 +53,20 @@ class Classification(Task):
 
     Args:
         loss: of logits and labels; what is reported as the loss of a test is the cross-entropy, whatever is trained with.
+        smoothing: share of each training label that all classes get in equal parts, in [0, 1); the loss then gets shares of
+            the classes [B, K].
+
+    Source: of the smoothing, Rethinking the Inception Architecture (Szegedy et al., 2016).
     """
 
     name: ClassVar[str] = "classify"
     metrics: ClassVar[Mapping[str, Metric]] = {"top1": Metric("top-1 %", 100, 2), "loss": Metric("loss", 1, 4)}
 
-    def __init__(self, loss: Loss = cross_entropy):
-        self.loss = loss
+    def __init__(self, loss: Loss = cross_entropy, smoothing: float = 0.0):
+        self.loss, self.smoothing = loss, smoothing
 
     def losses(self, outputs: Float[Array, "N B K"], targets: Num[Array, "B ..."]) -> Float[Array, "N B"]:
-        return self.loss(outputs, targets)
+        return self.loss(outputs, smoothed(targets, outputs.shape[-1], self.smoothing) if self.smoothing else targets)
 
     def taught(self, outputs: Float[Array, "N B K"], teacher: Float[Array, "B K"]) -> Float[Array, "N B"]:
         """The cross-entropy with a teacher's soft predictions.

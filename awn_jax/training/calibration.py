@@ -1,28 +1,29 @@
-"""Statistics for networks whose narrow parts are not prefixes of the wide one: recomputed after training, width by width.
+"""Batch-norm statistics computed after training: of networks whose narrow parts are not prefixes of the wide one, width by
+width; and of networks whose weights are an average, which no batch has gone through.
 
 Dimensions: B batch, H height, W width in pixels, P planes, C channels.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import tqdm
 from flax import nnx
 from jax.sharding import Mesh
 from jaxtyping import Array, Bool, Float, Num
 
-from awn_jax import hardware, widths
+from awn_jax import bars, hardware, widths
 from awn_jax.data import ImageSet, Preparation, once_through, replicate
-from awn_jax.layers import CalibratedBatchNorm, Op
+from awn_jax.layers import CalibratedBatchNorm, Norm, Op
 from awn_jax.layers.functional import sum_type
 from awn_jax.layers.op import observing
 from awn_jax.models import AnyWidthNetwork, axes
 from awn_jax.network import read
 from awn_jax.network.calls import names as module_names
 
+T = TypeVar("T", bound=Norm)
 Moments = tuple[Float[Array, " C"], Float[Array, " C"]]
 
 
@@ -62,7 +63,7 @@ def calibrate(
         at: widths, 1 among them.
         exact: one layer after the other.
         batch_size: rounded up to a multiple of the devices.
-        progress: show a bar on a terminal.
+        progress: show a bar.
 
     Raises:
         ValueError: if a width is outside (0, 1], or 1 is not among them: no larger one could stand in for it.
@@ -77,34 +78,79 @@ def calibrate(
     first = dict(reversed(list(zip(until, at, strict=True))))
     for norm in norms(model):
         norm.forget(sorted(first))
-    order = _in_order(model, data.image_size)
+    order = _in_order(model, data.image_size, CalibratedBatchNorm)
     rounds = [[name] for name in order] if exact else [list(order)]
-    bar = tqdm.tqdm(total=len(first) * len(rounds), desc="calibrating", leave=False, disable=None if progress else True)
+    bar = bars.bar(shown=progress, total=len(first) * len(rounds), desc="calibrating", leave=False)
     for width in sorted(first.values()):
         for names in rounds:
-            model.eval()
-            if not exact:
-                for name in names:
-                    order[name].use_running_average = False
-            graphdef, state = nnx.split(model)
-            moments = _make_moments(graphdef, preparation, width, names)
-            state = replicate(state, mesh)
-            parts = []
-            for images, _, counted in once_through(data, mesh, batch_size):
-                found = jax.device_get(moments(state, images, counted))
-                parts.append((int(counted.sum()), found))
-            for name in names:
-                joined = _joined([(count, *found[name]) for count, found in parts])
-                order[name].calibrate(width, *(jnp.asarray(value, order[name].mean.dtype) for value in joined))
+            chosen = {name: order[name] for name in names}
+            _calibrate(model, data, preparation, mesh, width, chosen, exact=exact, batch_size=batch_size)
             bar.update()
     bar.close()
+
+
+def recompute(
+    model: AnyWidthNetwork,
+    data: ImageSet,
+    preparation: Preparation,
+    mesh: Mesh,
+    at: Sequence[float],
+    *,
+    batch_size: int = 1000,
+) -> None:
+    """Gives the norms of a network the statistics that its weights have on the given images, in place.
+
+    One pass for each width serves all layers, as `calibrate` without `exact` does it.
+
+    Args:
+        model: it is put into inference mode.
+        data: images, as a rule those of training.
+        preparation: normalisation; nothing is augmented.
+        mesh: devices; each batch is split over them.
+        at: widths whose norms, or whose channels of norms that all widths share, get statistics; 1 alone where narrow networks
+            are prefixes of the wide one.
+        batch_size: rounded up to a multiple of the devices.
+
+    Source: Averaging Weights Leads to Wider Optima (Izmailov et al., 2018), section 3.2.
+    """
+    order = _in_order(model, data.image_size, Norm)
+    for width in sorted(at):
+        _calibrate(model, data, preparation, mesh, width, order, exact=False, batch_size=batch_size)
+
+
+def _calibrate(
+    model: AnyWidthNetwork,
+    data: ImageSet,
+    preparation: Preparation,
+    mesh: Mesh,
+    width: float,
+    chosen: Mapping[str, Norm],
+    *,
+    exact: bool,
+    batch_size: int,
+) -> None:
+    """Gives some norms, by name, the statistics of a width; they normalise by those that they have (`exact`) or by the batch's
+    own meanwhile."""
+    model.eval()
+    if not exact:
+        for norm in chosen.values():
+            norm.set_attributes(use_running_average=False)
+    graphdef, state = nnx.split(model)
+    moments = _make_moments(graphdef, preparation, width, list(chosen))
+    state = replicate(state, mesh)
+    parts = []
+    for images, _, counted in once_through(data, mesh, batch_size):
+        found = jax.device_get(moments(state, images, counted))
+        parts.append((int(counted.sum()), found))
+    for name, norm in chosen.items():
+        mean, var = _joined([(count, *found[name]) for count, found in parts])
+        norm.calibrate(width, jnp.asarray(mean), jnp.asarray(var))
     model.eval()
 
 
-def _in_order(model: AnyWidthNetwork, image_size: Sequence[int]) -> dict[str, CalibratedBatchNorm]:
-    """The layers to calibrate by dotted name, in the order in which they are called."""
-    nodes = read(model, image_size).nodes
-    return {node.name: node.op for node in nodes if isinstance(node.op, CalibratedBatchNorm)}
+def _in_order(model: AnyWidthNetwork, image_size: Sequence[int], kind: type[T]) -> dict[str, T]:
+    """The norms of a kind by dotted name, in the order in which they are called."""
+    return {node.name: node.op for node in read(model, image_size).nodes if isinstance(node.op, kind)}
 
 
 def _make_moments(

@@ -1,8 +1,8 @@
 """Checkpoints: the only file that knows Orbax.
 
-A checkpoint has three items: `model` (step, parameters, and all else that the network holds), `training` (the optimiser's
-state and the run's random key) and `checksums`. So a network is read without its optimiser, and a flipped bit does not pass
-for a weight.
+A checkpoint has these items: `model` (step, parameters, and all else that the network holds), `ema` (their moving averages,
+where they are kept), `training` (the optimiser's state and the run's random key) and `checksums`. So a network is read without
+its optimiser, and a flipped bit does not pass for a weight.
 """
 
 import hashlib
@@ -83,7 +83,8 @@ class Checkpoints:
         """A checkpoint, on the devices of a mesh.
 
         Args:
-            like: a state of the same structure, shapes and types; where it has no optimiser's state (None), none is read.
+            like: a state of the same structure, shapes and types; where it has no optimiser's state, or no averages (None),
+                none are read.
             mesh: where every device gets a copy.
             step: which; None for the newest.
 
@@ -93,7 +94,7 @@ class Checkpoints:
         step = self.latest_step() if step is None else step
         if step is None:
             raise CheckpointError(f"{self.folder} holds no checkpoint")
-        wanted = {name: item for name, item in _items(like).items() if name == "model" or like.opt_state is not None}
+        wanted = {name: item for name, item in _items(like).items() if name != "training" or like.opt_state is not None}
         found = self._read(step, wanted, mesh)
         checksums = found.pop("checksums")
         for name, item in found.items():
@@ -101,11 +102,14 @@ class Checkpoints:
                 raise CheckpointError(
                     f"{self.folder / str(step)} {_damaged('its numbers are not those that were written')}"
                 )
-        model = found["model"]
-        if not all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(model) if _is_float(leaf)):
+        model, ema = found["model"], found.get("ema")
+        if not all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves((model, ema)) if _is_float(leaf)):
             raise CheckpointError(f"{self.folder / str(step)} {_damaged('it holds numbers that are not finite')}")
         training = found.get("training", {"opt_state": None, "key": like.key})
-        return TrainState(model["step"], model["params"], model["rest"], training["opt_state"], training["key"])
+        averages = (ema["params"], ema["rest"]) if ema else None
+        return TrainState(
+            model["step"], model["params"], model["rest"], training["opt_state"], training["key"], averages
+        )
 
     def _read(self, step: int, wanted: dict[str, Any], mesh: Mesh) -> dict[str, Any]:
         replicated = NamedSharding(mesh, PartitionSpec())
@@ -144,8 +148,10 @@ def checksum(tree: Any) -> str:
 
 
 def _items(state: TrainState) -> dict[str, Any]:
-    model = {"step": state.step, "params": state.params, "rest": state.rest}
-    return {"model": model, "training": {"opt_state": state.opt_state, "key": state.key}}
+    items = {"model": {"step": state.step, "params": state.params, "rest": state.rest}}
+    if state.ema is not None:
+        items["ema"] = dict(zip(("params", "rest"), state.ema, strict=True))
+    return items | {"training": {"opt_state": state.opt_state, "key": state.key}}
 
 
 def _is_float(leaf: Any) -> bool:

@@ -1,6 +1,7 @@
 """Stopping a run between two steps."""
 
 import signal
+import threading
 from types import FrameType
 
 import jax
@@ -18,6 +19,8 @@ def agreed(*wishes: bool) -> tuple[bool, ...]:
 class Interrupts:
     """Notes SIGINT and SIGTERM instead of dying of them; a second one kills as usual.
 
+    Signals are for the main thread: nothing is noted in another one, which the program that started it has to stop.
+
     Attributes:
         caught: name of the signal that came, or None.
     """
@@ -26,7 +29,9 @@ class Interrupts:
         self.caught: str | None = None
 
     def __enter__(self) -> "Interrupts":
-        self._before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+        main = threading.current_thread() is threading.main_thread()
+        numbers = (signal.SIGINT, signal.SIGTERM) if main else ()
+        self._before = {number: signal.signal(number, self._note) for number in numbers}
         return self
 
     def __exit__(self, *_: object) -> None:

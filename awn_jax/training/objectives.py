@@ -14,14 +14,20 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax import lax
-from jaxtyping import Array, Float, Num, PRNGKeyArray
+from jaxtyping import Array, Float, Int, Num, PRNGKeyArray
 
 from awn_jax import widths
 from awn_jax.tasks import Classification, Task
 from awn_jax.training.plan import WidthPlan
 
 Tree = Any
+Cast = Callable[[Tree], Tree]
 CLASSIFICATION = Classification()
+
+
+def as_they_are(params: Tree) -> Tree:
+    """The parameters themselves: a step computes in their type."""
+    return params
 
 
 class StepGradient(NamedTuple):
@@ -29,14 +35,13 @@ class StepGradient(NamedTuple):
 
     Attributes:
         loss: weighted sum of the losses of the step's widths.
-        narrowest, widest: the mean loss with the targets at the ends of the plan.
+        losses: the mean loss with the targets at each of the plan's widths that are not drawn, ascending.
         gradient: of `loss`, like the parameters.
         rest: all that is no parameter after the step: batch-norm statistics, counters of random keys.
     """
 
     loss: Float[Array, ""]
-    narrowest: Float[Array, ""]
-    widest: Float[Array, ""]
+    losses: Float[Array, " N"]
     gradient: Tree
     rest: Tree
 
@@ -53,6 +58,9 @@ def nested(
     plan: WidthPlan,
     key: PRNGKeyArray,
     task: Task = CLASSIFICATION,
+    *,
+    cast: Cast = as_they_are,
+    part: int | Int[Array, ""] = 0,
 ) -> StepGradient:
     """All widths in one forward and one backward pass at full width.
 
@@ -68,6 +76,8 @@ def nested(
         plan: the widths.
         key: of the draws and the dropout.
         task: whose losses they are; `Classification(loss)` takes a loss of one's own.
+        cast: what is made of the parameters before they are used, see `precision.cast`; the gradient is of those given.
+        part: which part of its step's batch this is: all parts learn from the same widths, each with a dropout of its own.
 
     Raises:
         ValueError: if the network does not keep the prefix property, or is not known to: see `AnyWidthNetwork.trust`.
@@ -80,9 +90,9 @@ def nested(
         )
 
     def loss(params: Tree) -> tuple[Array, tuple[Array, Tree]]:
-        model = nnx.merge(graphdef, params, rest, copy=True)
+        model = nnx.merge(graphdef, cast(params), rest, copy=True)
         drawn = [widths.Drawn(alpha) for alpha in plan.drawn(key)] if plan.draws else []
-        outputs = model.outputs_at(images, plan.widths, _dropout_key(key), drawn)
+        outputs = model.outputs_at(images, plan.widths, dropout_key(key, part), drawn)
         truth = task.losses(outputs, targets).mean(-1)
         losses, teacher = truth, len(plan.widths) - 1
         if plan.distillation:
@@ -90,15 +100,15 @@ def nested(
             share = jnp.full(len(truth), plan.distillation).at[teacher].set(0)
             losses = (1 - share) * truth + share * task.taught(outputs, outputs[teacher]).mean(-1)
         weights = jnp.asarray(plan.all_weights(), losses.dtype)
-        return weights @ losses, (truth[jnp.array([0, teacher])], not_parameters(model))
+        return weights @ losses, (truth[: len(plan.widths)], not_parameters(model))
 
-    (total, (ends, rest)), gradient = jax.value_and_grad(loss, has_aux=True)(params)
-    return StepGradient(total, ends[0], ends[1], gradient, rest)
+    (total, (losses, rest)), gradient = jax.value_and_grad(loss, has_aux=True)(params)
+    return StepGradient(total, losses, gradient, rest)
 
 
-def _dropout_key(key: PRNGKeyArray) -> PRNGKeyArray:
-    # The plan draws widths with the step's own key.
-    return jax.random.fold_in(key, 1)
+def dropout_key(key: PRNGKeyArray, part: int | Int[Array, ""]) -> PRNGKeyArray:
+    """The key of the dropout of a part of a step's batch; the plan draws widths with the step's own."""
+    return jax.random.fold_in(key, 1 + part)
 
 
 def not_parameters(model: nnx.Module) -> Tree:
@@ -126,6 +136,9 @@ def sequential(
     plan: WidthPlan,
     key: PRNGKeyArray,
     task: Task = CLASSIFICATION,
+    *,
+    cast: Cast = as_they_are,
+    part: int | Int[Array, ""] = 0,
 ) -> StepGradient:
     """One forward and backward pass for each width, the widest first, gradients added up.
 
@@ -138,8 +151,8 @@ def sequential(
 
     def one_pass(width: widths.AnyWidth, weight: float, rest: Tree, teacher: Array | None) -> _Pass:
         def loss(params: Tree) -> tuple[Array, tuple[Array, Array, Tree]]:
-            model = nnx.merge(graphdef, params, rest, copy=True)
-            outputs = model(images, width, _dropout_key(key))
+            model = nnx.merge(graphdef, cast(params), rest, copy=True)
+            outputs = model(images, width, dropout_key(key, part))
             truth = task.losses(outputs[None], targets).mean()
             value = truth
             # The widest learns from the targets alone, also where it is drawn.
@@ -161,7 +174,7 @@ def sequential(
 
     for width, weight in reversed(list(zip(plan.widths[:-1], plan.weights[:-1], strict=True))):
         passes.append(one_pass(width, weight, before(), first.outputs))
-    narrowest = passes[-1]
+    losses = jnp.stack([one.truth for one in reversed(passes)])
     if plan.draws:
         programs = [
             functools.partial(_drawn_pass, one_pass, size, plan.draw_weight, first.outputs) for size in plan.sizes
@@ -170,7 +183,7 @@ def sequential(
             passes.append(lax.switch(plan.size(alpha), programs, alpha, before()))
     total = functools.reduce(jnp.add, [one.loss for one in passes])
     gradient = functools.reduce(functools.partial(jax.tree.map, jnp.add), [one.gradient for one in passes])
-    return StepGradient(total, narrowest.truth, first.truth, gradient, first.rest if nests else passes[-1].rest)
+    return StepGradient(total, losses, gradient, first.rest if nests else passes[-1].rest)
 
 
 def _drawn_pass(

@@ -1,4 +1,4 @@
-"""The optimiser of the paper, SGD with momentum, a stepped learning rate and coupled weight decay; and AdamW."""
+"""The optimiser of the paper, SGD with momentum, a stepped learning rate and coupled weight decay; and others of optax."""
 
 from typing import Any, Literal
 
@@ -9,25 +9,32 @@ from flax import nnx
 from jaxtyping import Array
 
 from awn_jax.layers import DepthwiseConv
+from awn_jax.training.places import place
 
 Schedule = Literal["step", "linear", "cosine"]
 
 
 def learning_rate(
-    schedule: Schedule, peak: float, steps: int, *, at: tuple[float, ...], factor: float
+    schedule: Schedule, peak: float, steps: int, *, at: tuple[float, ...], factor: float, warmup: int = 0
 ) -> optax.Schedule:
     """The learning rate of each step.
 
     Args:
         schedule: `step` multiplies by `factor` at each share `at` of the steps; `linear` and `cosine` go down to zero.
-        peak: the first one.
+        peak: the first one, but for the warm-up.
         steps: of the whole run.
         at: shares of the run, ascending in (0, 1); for `step`.
         factor: for `step`.
+        warmup: so many first steps multiply the schedule's rate by 1/warmup, 2/warmup and so on up to 1.
 
     Raises:
         ValueError: if the schedule is unknown.
+
+    Source: of the warm-up, Accurate, Large Minibatch SGD (Goyal et al., 2017).
     """
+    if warmup:
+        scheduled = learning_rate(schedule, peak, steps, at=at, factor=factor)
+        return lambda step: scheduled(step) * jnp.minimum(1, (jnp.asarray(step, jnp.float32) + 1) / warmup)
     match schedule:
         case "step":
             marks = [round(share * steps) for share in at]
@@ -61,8 +68,8 @@ def kernels(model: nnx.Module) -> Any:
     spared = {path for path, module in nnx.iter_modules(model) if isinstance(module, DepthwiseConv)}
 
     def is_kernel(path: Any, _: Array) -> bool:
-        *layer, name = (key.key for key in path if hasattr(key, "key"))
-        return name == "kernel" and tuple(layer) not in spared
+        layer, name = place(path)
+        return bool(name == "kernel" and layer not in spared)
 
     return jax.tree.map_with_path(is_kernel, nnx.state(model, nnx.Param))
 
@@ -94,4 +101,37 @@ def adamw(
     return optax.adamw(rate, b1=momentum, weight_decay=weight_decay, mask=decays, nesterov=nesterov)
 
 
-OPTIMIZERS = {"sgd": sgd, "adamw": adamw}
+def lamb(
+    rate: optax.Schedule, *, momentum: float, weight_decay: float, decays: Any = None
+) -> optax.GradientTransformation:
+    """LAMB: steps of Adam, each array's scaled to the size of the array; for batches of thousands of images.
+
+    Arguments are those of `adamw`, but for Nesterov's momentum.
+
+    Source: Large Batch Optimization for Deep Learning (You et al., 2020).
+    """
+    return optax.lamb(rate, b1=momentum, weight_decay=weight_decay, mask=decays)
+
+
+def lion(
+    rate: optax.Schedule, *, momentum: float, weight_decay: float, decays: Any = None
+) -> optax.GradientTransformation:
+    """Lion: steps by the sign of the momentum alone, which want a third to a tenth of AdamW's rate, and a decay that is larger
+    by as much.
+
+    Arguments are those of `lamb`.
+
+    Source: Symbolic Discovery of Optimization Algorithms (Chen et al., 2023).
+    """
+    return optax.lion(rate, b1=momentum, weight_decay=weight_decay, mask=decays)
+
+
+def clipped(optimizer: optax.GradientTransformation, norm: float) -> optax.GradientTransformation:
+    """An optimiser whose gradient is scaled down to a norm, taken over all parameters, where it is longer.
+
+    Source: On the Difficulty of Training Recurrent Neural Networks (Pascanu et al., 2013).
+    """
+    return optax.chain(optax.clip_by_global_norm(norm), optimizer)
+
+
+OPTIMIZERS = {"sgd": sgd, "adamw": adamw, "lamb": lamb, "lion": lion}

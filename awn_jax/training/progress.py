@@ -6,9 +6,7 @@ import sys
 import time
 from collections.abc import Mapping
 
-import tqdm
-
-from awn_jax import files
+from awn_jax import bars, files
 
 
 class MetricsLog:
@@ -39,7 +37,7 @@ class MetricsLog:
 
 
 class Progress:
-    """A bar with loss and rate on a terminal; a line every `quiet_seconds` where there is none.
+    """A bar with loss and rate on a terminal or in a notebook; a line every `quiet_seconds` where there is none.
 
     Args:
         steps: of the whole run.
@@ -50,9 +48,7 @@ class Progress:
 
     def __init__(self, steps: int, done: int, *, quiet_seconds: float = 20.0, hidden: bool = False):
         self._steps, self._done, self._quiet, self._hidden = steps, done, quiet_seconds, hidden
-        self._bar = tqdm.tqdm(
-            total=steps, initial=done, unit="step", disable=True if hidden else None, dynamic_ncols=True
-        )
+        self._bar = bars.bar(shown=not hidden, total=steps, initial=done, unit="step", dynamic_ncols=True)
         self._since, self._from = time.monotonic(), done
 
     def advance(self, count: int, loss: float) -> None:

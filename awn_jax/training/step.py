@@ -1,5 +1,6 @@
 """The training step, compiled once: split state in, split state out, many steps a dispatch."""
 
+import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -8,15 +9,17 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import nnx, struct
-from jax import lax
 from jaxtyping import Array
 
 from awn_jax import hardware
 from awn_jax.data import Feed, Preparation
 from awn_jax.errors import UserError
 from awn_jax.tasks import Task
+from awn_jax.training import averages, precision
+from awn_jax.training.accumulation import accumulated
 from awn_jax.training.objectives import CLASSIFICATION, Objective
 from awn_jax.training.plan import WidthPlan
+from awn_jax.training.scan import scan
 
 Metrics = dict[str, Array]
 
@@ -35,6 +38,7 @@ class TrainState:
         rest: all else that it holds: batch-norm statistics, counters of random keys.
         opt_state: the optimiser's.
         key: random key of the run; every step folds its number into it.
+        ema: the moving average of `params` and `rest`, a pair; None where none is kept.
     """
 
     # Any, because jax.tree.map also builds states of shapes, shardings and the like, to restore into.
@@ -43,6 +47,22 @@ class TrainState:
     rest: Any
     opt_state: Any
     key: Any
+    ema: Any = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """How a step computes what it learns, and what it keeps.
+
+    Attributes:
+        ema: decay of the moving average of the network, in (0, 1); 0 keeps none.
+        accumulate: how many parts a batch is computed in, one after the other, see `accumulation`.
+        compute: type to compute in, see `precision`; empty for that of the parameters.
+    """
+
+    ema: float = 0.0
+    accumulate: int = 1
+    compute: str = ""
 
 
 def split(model: nnx.Module) -> tuple[nnx.GraphDef, Any, Any]:
@@ -51,15 +71,20 @@ def split(model: nnx.Module) -> tuple[nnx.GraphDef, Any, Any]:
     return parts
 
 
-def merge(model: nnx.Module, state: "TrainState") -> Any:
-    """A model like the given one with the parameters and all else of a state."""
-    return nnx.merge(nnx.graphdef(model), state.params, state.rest, copy=True)
+def merge(model: nnx.Module, state: "TrainState", *, ema: bool = False) -> Any:
+    """A model like the given one with the parameters and all else of a state; or with their moving averages, `ema`."""
+    params, rest = state.ema if ema else (state.params, state.rest)
+    return nnx.merge(nnx.graphdef(model), params, rest, copy=True)
 
 
-def init_state(model: nnx.Module, optimizer: optax.GradientTransformation, seed: int) -> TrainState:
+def init_state(
+    model: nnx.Module, optimizer: optax.GradientTransformation, seed: int, recipe: Recipe = Recipe()
+) -> TrainState:
     """The state before the first step."""
     _, params, rest = split(model)
-    return TrainState(jnp.zeros((), jnp.int32), params, rest, optimizer.init(params), jax.random.key(seed))
+    # A copy: the step gives up what it was given, each array once.
+    ema = jax.tree.map(jnp.copy, (params, rest)) if recipe.ema else None
+    return TrainState(jnp.zeros((), jnp.int32), params, rest, optimizer.init(params), jax.random.key(seed), ema)
 
 
 def make_train_steps(
@@ -70,6 +95,7 @@ def make_train_steps(
     preparation: Preparation,
     feed: Feed,
     task: Task = CLASSIFICATION,
+    recipe: Recipe = Recipe(),
 ) -> Callable[[TrainState, Any, Any], tuple[TrainState, Metrics]]:
     """Compiles the function that does a run of steps in one dispatch.
 
@@ -84,37 +110,37 @@ def make_train_steps(
         preparation: normalisation and augmentation.
         feed: the batches.
         task: whose losses they are.
+        recipe: how they are computed.
 
     Returns:
         `(state, feed.constants, feed.steps(…)) -> (state, metrics)`; each metric has one value for each step. The state
-        that is passed in is given up. `finite` tells whether loss and parameters are.
+        that is passed in is given up. `finite` tells whether loss and parameters are; `losses` are those of the plan's widths.
     """
 
-    graphdef = split(model)[0]
+    graphdef, cast = split(model)[0], precision.cast(model, recipe.compute)
+    learn = accumulated(objective, recipe.accumulate)
 
     def one_step(constants: Any, state: TrainState, row: Any) -> tuple[TrainState, Metrics]:
         width_key, image_key = jax.random.split(jax.random.fold_in(state.key, state.step))
         images, targets = feed.batch(constants, row)
         images = preparation.for_training(image_key, images)
-        learnt = objective(graphdef, state.params, state.rest, images, targets, plan, width_key, task)
+        images = images.astype(recipe.compute or images.dtype)
+        learnt = learn(graphdef, state.params, state.rest, images, targets, plan, width_key, task, cast=cast)
         updates, opt_state = optimizer.update(learnt.gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         metrics = {
             "loss": learnt.loss,
-            "loss_narrowest": learnt.narrowest,
-            "loss_widest": learnt.widest,
+            "loss_narrowest": learnt.losses[0],
+            "loss_widest": learnt.losses[-1],
+            "losses": learnt.losses,
             "finite": jnp.isfinite(learnt.loss) & jnp.isfinite(optax.tree.norm(params)),
         }
-        return TrainState(state.step + 1, params, learnt.rest, opt_state, state.key), metrics
+        ema = state.ema
+        if recipe.ema:
+            ema = averages.follow(ema, (params, learnt.rest), state.step + 1, recipe.ema)
+        return TrainState(state.step + 1, params, learnt.rest, opt_state, state.key, ema), metrics
 
     def many_steps(state: TrainState, constants: Any, rows: Any) -> tuple[TrainState, Metrics]:
-        step = functools.partial(one_step, constants)
-        if hardware.runs_loops_well():
-            return lax.scan(step, state, rows)
-        metrics = []
-        for index in range(len(jax.tree.leaves(rows)[0])):
-            state, values = step(state, jax.tree.map(lambda row, index=index: row[index], rows))
-            metrics.append(values)
-        return state, jax.tree.map(lambda *values: jnp.stack(values), *metrics)
+        return scan(functools.partial(one_step, constants), state, rows)
 
     return jax.jit(many_steps, donate_argnums=0, compiler_options=hardware.compiler_options())

@@ -41,7 +41,7 @@ SOURCES = {
 }
 
 
-def of(run: Run, step: int, path: pathlib.Path, licence: str = "") -> str:
+def of(run: Run, step: int, path: pathlib.Path, licence: str = "", *, ema: bool = False) -> str:
     """The card of a run's network, in Markdown.
 
     Args:
@@ -49,6 +49,7 @@ def of(run: Run, step: int, path: pathlib.Path, licence: str = "") -> str:
         step: that the weights are of.
         path: of the file that holds them.
         licence: of the weights; empty where it is not known.
+        ema: the weights are the moving average of the run's.
 
     Raises:
         RunError: if the run's sweep is damaged, or of other weights.
@@ -63,6 +64,7 @@ def of(run: Run, step: int, path: pathlib.Path, licence: str = "") -> str:
     name = config.data.name.partition(":")[0]
     source = SOURCES.get(config.data.name, Source(f"`{config.data.name}`", "not stated here"))
     moments = ", ".join(f"{mean:.4g} ± {std:.4g}" for mean, std in zip(facts.mean, facts.std, strict=True))
+    whose = "the moving average" if ema else "those"
     classes = ", ".join(facts.class_names) or "no names"
     environment = _environment(run)
     return "\n".join(
@@ -77,11 +79,11 @@ def of(run: Run, step: int, path: pathlib.Path, licence: str = "") -> str:
             f"{source.licence}.",
             f"- **Recipe**: {_recipe(config)}; all other fields are at their defaults (awn_jax/config/schema.py).",
             *_converted(run),
-            f"- **Seed**: {config.train.seed}. The weights are those of the last step, {step:,}.",
+            f"- **Seed**: {config.train.seed}. The weights are {whose} of the last step, {step:,}.",
             *([f"- **Made with**: {environment}."] if environment else []),
             f"- **Licence of the weights**: {licence or 'not stated'}.",
             "",
-            *_curve(run),
+            *_curve(run, "sweep_ema.json" if ema else "sweep.json"),
             "",
         ]
     )
@@ -116,9 +118,9 @@ def _environment(run: Run) -> str:
     return f"{found.get('hardware', 'a machine that is not known')}; {versions}"
 
 
-def _curve(run: Run) -> list[str]:
+def _curve(run: Run, name: str) -> list[str]:
     """The table of the run's sweep, or what to do where there is none."""
-    path = run.folder / "sweep.json"
+    path = run.folder / name
     try:
         content = files.read_json(path)
         sweep = report.from_json(content)
@@ -126,7 +128,7 @@ def _curve(run: Run) -> list[str]:
         return ["Not swept: `python eval_sweep.py --workdir=…` measures it at every width."]
     except (files.UnreadableError, KeyError, TypeError) as error:
         raise RunError(f"{path} is damaged ({error}): make it again with eval_sweep.py") from error
-    run.check_current(content, "sweep.json")
+    run.check_current(content, name)
     return [f"On the {content.get('split', 'test')} images: {report.summary(sweep)}.", "", *_table(sweep)]
 
 
