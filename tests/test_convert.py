@@ -1,5 +1,6 @@
 """Ordinary networks' weights from PyTorch and safetensors: the same answers, nothing executed, nothing half taken over."""
 
+import dataclasses
 import importlib.util
 import io
 import json
@@ -15,7 +16,7 @@ import pytest
 import safetensors.numpy
 from flax import nnx
 
-from awn_jax import convert, models, weights
+from awn_jax import convert, loop, models, weights
 from awn_jax.convert import ConvertError, pickled
 from awn_jax.convert import __main__ as command
 from awn_jax.run import open_run
@@ -261,3 +262,12 @@ def test_a_triangular_network_begins_from_an_ordinary_one(converted, lenet):
         weights.WeightsError, match=r"conv1\.kernel must have shape \(3, 3, 1, 5\), .* has \(3, 3, 1, 4\)"
     ):
         weights.begin_from(workdir, wide)
+
+
+def test_training_begins_where_another_run_has_ended(trained_run, tmp_path):
+    run = open_run(trained_run)
+    train = dataclasses.replace(run.config.train, epochs=0.05, learning_rate=1e-9, init_from=str(trained_run))
+    outcome = loop.train(dataclasses.replace(run.config, train=train), tmp_path / "run", quiet=True)
+    assert outcome.step == 1
+    before, after = (nnx.state(network, nnx.Param) for network in (run.restore()[0], outcome.model))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), before, after)

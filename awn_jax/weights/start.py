@@ -20,8 +20,8 @@ from awn_jax.weights.source import find
 def begin_from(source: str | os.PathLike[str], network: AnyWidthNetwork) -> tuple[str, ...]:
     """Sets the weights and statistics of a network to those of another one, of any family, with the same channels.
 
-    Weights that do not exist in it are left out, and the others of their outputs scaled up: an output that reads n of C inputs,
-    by √(C / n).
+    Weights that do not exist in it are left out, and the others of their outputs scaled up: those of an output that still reads
+    n of C inputs, by √(C / n).
 
     Args:
         source: see `find`.
@@ -33,8 +33,9 @@ def begin_from(source: str | os.PathLike[str], network: AnyWidthNetwork) -> tupl
     Raises:
         WeightsError: if there is no such network, or one of other layers or channels.
     """
-    theirs, there = dict(variables(find(source).network)), existing(network)
-    own = dict(variables(network))
+    other = find(source).network
+    theirs, own = dict(variables(other)), dict(variables(network))
+    had, there = existing(other), existing(network)
     left = tuple(
         name for name in own if name.startswith("head.") and name in theirs and theirs[name].shape != own[name].shape
     )
@@ -50,9 +51,10 @@ def begin_from(source: str | os.PathLike[str], network: AnyWidthNetwork) -> tupl
             continue
         array = np.asarray(theirs[name][...])
         if name in there:
+            # An output that reads fewer inputs than it did sums up fewer parts: those that are left are scaled so that their
+            # sum varies as much as before, were they independent.
             exists = there[name]
-            # An output that reads fewer inputs sums up fewer parts: those that are left are scaled so that their sum varies as
-            # much as before, were they independent.
-            array = np.where(exists, array, 0) * np.sqrt(len(exists) / exists.sum(0))
+            before = had.get(name, np.ones_like(exists))
+            array = np.where(exists, array, 0) * np.sqrt(before.sum(0) / (before & exists).sum(0))
         variable[...] = jnp.asarray(array, variable.dtype)
     return left
