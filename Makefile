@@ -7,6 +7,10 @@ DEMO := runs/demo
 .PHONY: demo test test-kernels test-faults lint types format check clean
 
 demo: $(VENV)/run.stamp
+	@echo "A network that comes with the package, at four widths, on images that it was not trained on:"
+	$(BIN)/python -m awn_jax.predict --test-images=12 --weights=digits --width=0.25,0.5,0.75,1
+	@echo
+	@echo "Now one of your own, from nothing:"
 	$(BIN)/python train.py --config=configs/lenet_digits.py --workdir=$(DEMO)
 	@echo
 	@echo "The curve: $(DEMO)/sweep.png. What to run next:"

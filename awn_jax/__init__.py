@@ -24,8 +24,10 @@ from awn_jax.layers import (
 )
 from awn_jax.models import AnyWidthClassifier, AnyWidthNetwork, LeNet3C1L
 from awn_jax.network import check_prefix, cost, costs, distinct_widths
+from awn_jax.predict import load
 from awn_jax.run import open_run
 from awn_jax.training import nested, sequential
+from awn_jax.weights import pretrained
 from awn_jax.widths import Axis, mask, visible_inputs
 
 __all__ = [
@@ -53,11 +55,13 @@ __all__ = [
     "costs",
     "distinct_widths",
     "global_mean",
+    "load",
     "mask",
     "max_pool",
     "mean_pool",
     "nested",
     "open_run",
+    "pretrained",
     "relu",
     "relu6",
     "sequential",

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from awn_jax import board, build, data, files, hardware, hosts, run, sealed, training
+from awn_jax import board, build, data, files, hardware, hosts, run, sealed, training, weights
 from awn_jax.config import Config, ConfigError, flat
 from awn_jax.errors import UserError
 from awn_jax.logs import Hook, Logs
@@ -132,6 +132,9 @@ def _train(
     keep = config.train.snapshots
     snapshots = checkpoints.Checkpoints(folder / "snapshots", keep=None) if keep else None
     marks = set(np.linspace(0, steps, keep + 1).astype(int).tolist()) if keep else set()
+    if config.train.init_from and store.latest_step() is None:
+        left = weights.begin_from(config.train.init_from, model)
+        say(f"beginning from {config.train.init_from}" + (f"; {', '.join(left)} is new" if left else ""))
     state = training.init_state(model, optimizer, config.train.seed, recipe)
     if store.latest_step() is None:
         state = data.replicate(state, mesh)

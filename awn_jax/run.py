@@ -53,6 +53,16 @@ class Facts:
         fingerprint = data.fingerprint(images)
         return cls(images.image_size, images.classes, images.class_names, mean, std, fingerprint, len(images))
 
+    @classmethod
+    def read(cls, values: Mapping[str, Any]) -> "Facts":
+        """Those of a JSON object.
+
+        Raises:
+            KeyError, TypeError, ValueError: if it holds something else.
+        """
+        lists = {name: tuple(values[name]) for name in ("image_size", "class_names", "mean", "std")}
+        return cls(**{**values, **lists})
+
 
 @dataclasses.dataclass(frozen=True)
 class Run:
@@ -219,7 +229,7 @@ def open_run(folder: pathlib.Path | str) -> Run:
     place = pathlib.Path(folder).expanduser()
     try:
         config = configs.load(place / "config.json")
-        return Run(place, config, sealed.read_edited(place / "run.json", _facts))
+        return Run(place, config, sealed.read_edited(place / "run.json", Facts.read))
     except FileNotFoundError:
         raise RunError(f"{place / 'run.json'} is not there: is {place} the workdir of a run?") from None
     except (configs.ConfigError, files.UnreadableError) as error:
@@ -264,8 +274,3 @@ def save(run: Run) -> None:
     """Writes what `open_run` reads."""
     sealed.write(run.folder / "run.json", dataclasses.asdict(run.facts))
     configs.save(run.config, run.folder / "config.json")
-
-
-def _facts(values: dict[str, Any]) -> Facts:
-    lists = {name: tuple(values[name]) for name in ("image_size", "class_names", "mean", "std")}
-    return Facts(**{**values, **lists})

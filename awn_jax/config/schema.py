@@ -157,6 +157,7 @@ class TrainConfig:
         epochs: passes over the training images.
         batch_size: over all devices.
         seed: of weights, order, augmentation and random widths.
+        init_from: a trained network to begin from, see `weights.find`; empty for random weights.
         loss: `cross_entropy`, or `module:function` for one's own of outputs [N, B, …] and targets, giving [N, B].
         label_smoothing: share of each training label that all classes get in equal parts.
         optimizer: `sgd`, `adamw`, `lamb`, `lion`, or `module:function` for one's own, called as those of `training.optim`.
@@ -184,6 +185,7 @@ class TrainConfig:
     epochs: float = 20.0
     batch_size: int = 128
     seed: int = 0
+    init_from: str = ""
     loss: str = "cross_entropy"
     label_smoothing: float = 0.0
     optimizer: str = "sgd"

@@ -2,10 +2,12 @@
 
     python -m awn_jax.export --workdir=runs/demo --width=0.5 --to=onnx
     python -m awn_jax.export --workdir=runs/demo --widths 1/4 1/2 1 --to=bundle
+    python -m awn_jax.export --workdir=runs/demo --to=weights --out=digits.safetensors
 
-What is written is an ordinary network: batch norms folded into the convolutions, no mask, only that width's weights. It is
-read back and compared with the trained network before the command ends: on the test images, or, where those are not at hand,
-on random ones.
+What is written is an ordinary network: batch norms folded into the convolutions, no mask, only that width's weights. But
+`weights` are the trained network itself, for `awn_jax.load`, with a model card beside the file. What was written is read back
+and compared with the trained network before the command ends: on the test images, or, where those are not at hand, on random
+ones.
 """
 
 import argparse
@@ -18,13 +20,22 @@ import numpy as np
 from flax import nnx
 
 from awn_jax import arguments as types
-from awn_jax import data, export, files, hardware, network
+from awn_jax import data, export, files, hardware, network, weights
 from awn_jax import run as runs
 from awn_jax.errors import UserError
 from awn_jax.evaluation.outputs import outputs_at
 from awn_jax.export import bundle, read, to_flax, to_onnx, to_stablehlo
+from awn_jax.weights import card
 
-SUFFIXES = {"stablehlo": ".stablehlo", "onnx": ".onnx", "flax": ".py", "bundle": ".safetensors"}
+SUFFIXES = {
+    "stablehlo": ".stablehlo",
+    "onnx": ".onnx",
+    "flax": ".py",
+    "bundle": ".safetensors",
+    "weights": ".safetensors",
+}
+# What is written for all widths at once.
+WHOLE = ("bundle", "weights")
 BUNDLE = (0.25, 0.5, 0.75, 1.0)
 # Images in a batch, and how many random ones there are.
 BATCH, RANDOM = 256, 64
@@ -40,7 +51,7 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--workdir", required=True, type=pathlib.Path, metavar="DIR", help="of a run of train.py")
     parser.add_argument("--to", required=True, choices=sorted(SUFFIXES), help="what to write")
-    parser.add_argument("--width", type=types.width, metavar="W", help="as 0.5 or 1/3; not of a bundle (default: 1)")
+    parser.add_argument("--width", type=types.width, metavar="W", help="as 0.5 or 1/3 (default: 1)")
     parser.add_argument(
         "--widths", type=types.width, nargs="+", metavar="W", help="of a bundle (default: 0.25 0.5 0.75 1)"
     )
@@ -50,16 +61,23 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
         metavar="FILE",
         help="default: DIR/export/w<width>[_ema].<suffix>, DIR/export/bundle…",
     )
+    parser.add_argument("--licence", default="", metavar="TEXT", help="of weights, for their card")
     parser.add_argument("--ema", action="store_true", help="the moving average of the weights, of a run with train.ema")
     parser.add_argument("--data-dir", metavar="DIR", help="where TFDS keeps its sets (default: the run's)")
     arguments = parser.parse_args(argv)
+    if arguments.to == "weights" and (arguments.width or arguments.widths):
+        parser.error("--to=weights is of all widths, and takes neither --width nor --widths")
     if arguments.to == "bundle" and arguments.width:
         parser.error(f"--to=bundle takes --widths, got --width={arguments.width:g}")
+    if arguments.licence and arguments.to != "weights":
+        parser.error(f"--licence is for --to=weights, got --to={arguments.to}")
     if arguments.to != "bundle" and arguments.widths:
         parser.error(f"--to={arguments.to} takes one --width, got --widths; only a bundle holds several")
     if arguments.to == "flax" and arguments.out and arguments.out.suffix != ".py":
         parser.error(f"--out must end in .py with --to=flax, got {arguments.out}")
-    arguments.at = sorted(set(arguments.widths or BUNDLE)) if arguments.to == "bundle" else [arguments.width or 1.0]
+    if arguments.to == "weights" and arguments.out and arguments.out.suffix != ".safetensors":
+        parser.error(f"--out must end in .safetensors with --to=weights, got {arguments.out}")
+    arguments.at = sorted(set(arguments.widths or BUNDLE)) if arguments.to in WHOLE else [arguments.width or 1.0]
     return arguments
 
 
@@ -75,7 +93,10 @@ def run(arguments: argparse.Namespace) -> None:
     model, step = opened.restore(ema=arguments.ema, data_dir=arguments.data_dir)
     size = opened.facts.image_size
     facts = {"mean": opened.preparation.mean, "std": opened.preparation.std}
-    if to == "stablehlo":
+    if to == "weights":
+        weights.save(path, model, opened.config, opened.facts, step)
+        files.write_text(path.with_suffix(".md"), card.of(opened, step, path, arguments.licence, ema=arguments.ema))
+    elif to == "stablehlo":
         to_stablehlo.save(to_stablehlo.program(model, size, at[0], **facts), path)
     else:
         obstacle = network.read(model, size).obstacle
@@ -111,7 +132,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _place(workdir: pathlib.Path, arguments: argparse.Namespace) -> pathlib.Path:
     """The file to write, in a folder that can be written to."""
-    name = "bundle" if arguments.to == "bundle" else f"w{arguments.at[0]:g}"
+    name = arguments.to if arguments.to in WHOLE else f"w{arguments.at[0]:g}"
     name += "_ema" if arguments.ema else ""
     if arguments.to == "flax":
         # A module that can be imported by its name.

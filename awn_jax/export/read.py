@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from awn_jax import hardware
+from awn_jax import hardware, weights
 from awn_jax.export import bundle, manifest
 from awn_jax.export.checks import ExportError
 
@@ -25,8 +25,8 @@ def network(path: pathlib.Path, to: str, width: float | None = None) -> Network:
 
     Args:
         path: of the file.
-        to: its format: `bundle`, `flax`, `onnx` or `stablehlo`.
-        width: that it must have; of a bundle, one of those that it holds, or None for the widest.
+        to: its format: `bundle`, `flax`, `onnx`, `stablehlo` or `weights`.
+        width: that it must have; of a bundle, one of those that it holds, of weights any, or None for the widest.
 
     Raises:
         ExportError: if a file is damaged, incomplete, of another format or width, or cannot be loaded.
@@ -46,6 +46,11 @@ def _compiled(network: Any) -> Network:
             return np.asarray(run(np.asarray(images, np.float32)))
 
     return call
+
+
+def _weights(path: pathlib.Path, width: float | None) -> Network:
+    model = weights.load(path).network
+    return _compiled(lambda images: model(images, width or 1))
 
 
 def _bundle(path: pathlib.Path, width: float | None) -> Network:
@@ -83,4 +88,5 @@ READERS: dict[str, Callable[[pathlib.Path, float | None], Network]] = {
     "flax": _flax,
     "onnx": _onnx,
     "stablehlo": _stablehlo,
+    "weights": _weights,
 }

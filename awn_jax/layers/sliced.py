@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from awn_jax import widths
 from awn_jax.layers import init
@@ -83,6 +83,10 @@ class Sliced(Layer):
     def births(self, *inputs: widths.Axis) -> widths.Axis:
         return self.outputs
 
+    def exists(self, width: widths.Width = 1) -> Bool[np.ndarray, "C K"]:
+        """Which outputs read which inputs, of those that are active at a width."""
+        return np.arange(self.inputs.active(width))[:, None] < np.asarray(self.visible(width))
+
     def weights(self, reads: Int[np.ndarray, " N"], writes: Int[np.ndarray, " N"]) -> Int[np.ndarray, " N"]:
         """How many weights exist between so many active inputs and outputs, biases not counted."""
         return self.area * reads * writes
@@ -100,8 +104,7 @@ class Sliced(Layer):
     def at_width(self, width: widths.Width) -> dict[str, np.ndarray]:
         """Kernel and bias at a width in double precision, zero where no weight exists."""
         reads, writes = self.inputs.active(width), self.outputs.active(width)
-        exists = np.arange(reads)[:, None] < np.asarray(self.visible(width))
-        kernel = np.where(exists, np.asarray(self.kernel[...], np.float64)[..., :reads, :writes], 0)
+        kernel = np.where(self.exists(width), np.asarray(self.kernel[...], np.float64)[..., :reads, :writes], 0)
         bias = np.zeros(writes) if self.bias is None else np.asarray(self.bias[...], np.float64)[:writes]
         return {"kernel": kernel, "bias": bias}
 

@@ -102,6 +102,12 @@ class Classification(Task):
     def truth(self, targets: Int[np.ndarray, " images"], class_names: Sequence[str]) -> list[str]:
         return _named(class_names, int(targets.max()) + 1)[targets].tolist()
 
+    def probabilities(self, outputs: Float[np.ndarray, "*N K"]) -> Float[np.ndarray, "*N K"]:
+        """Of each class: the softmax of the logits."""
+        powers = np.exp(outputs - outputs.max(-1, keepdims=True))
+        shares: np.ndarray = powers / powers.sum(-1, keepdims=True)
+        return shares
+
     def confidence(self, outputs: Float[np.ndarray, "*N K"]) -> Float[np.ndarray, "*N"]:
         """The largest softmax probability."""
         return 1 / np.exp(outputs - outputs.max(-1, keepdims=True)).sum(-1)

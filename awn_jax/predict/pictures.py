@@ -1,0 +1,113 @@
+"""From whatever an image is given as to pixels of the size that a network takes.
+
+Dimensions: B images, H height, W width, P planes.
+"""
+
+import os
+import pathlib
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import PIL.ImageOps
+from jaxtyping import Num, Shaped
+
+from awn_jax.errors import UserError
+
+MODES = {1: "L", 3: "RGB"}
+
+
+class PictureError(UserError, ValueError):
+    """Something is no image that a network can take; the message says what and why."""
+
+
+def batch(images: Any, size: tuple[int, int, int]) -> tuple[Num[np.ndarray, "B H W P"], bool]:
+    """Images as a network takes them, before normalisation, and whether a single one was given.
+
+    Args:
+        images: a path, a Pillow image, an array [H, W] or [H, W, P] (or [P] planes of its own where the size fits), a list of
+            such, or an array [B, H, W, P].
+        size: height, width and planes that the network takes.
+
+    Raises:
+        PictureError: if one is no image, or cannot be brought to that size.
+    """
+    if isinstance(images, list | tuple):
+        if not images:
+            raise PictureError("images must be one or more, got none")
+        pixels = [_one(image, size, f"image {number}") for number, image in enumerate(images)]
+        if len({array.dtype for array in pixels}) > 1:
+            raise PictureError("images must all be whole numbers in 0 to 255, or all be floats in 0 to 1, got both")
+        return np.stack(pixels), False
+    if not isinstance(images, str | os.PathLike | PIL.Image.Image):
+        array = np.asarray(images)
+        if array.ndim == 4:
+            return batch(list(array), size)[0], False
+    return _one(images, size, "the image")[None], True
+
+
+def _one(image: Any, size: tuple[int, int, int], what: str) -> Num[np.ndarray, "H W P"]:
+    if isinstance(image, str | os.PathLike):
+        return fitted(read(pathlib.Path(image)), size)
+    if isinstance(image, PIL.Image.Image):
+        return fitted(image, size)
+    array = np.asarray(image)
+    if array.ndim == 2:
+        array = array[..., None]
+    if array.ndim != 3 or not array.size:
+        raise PictureError(f"{what} must have shape [height, width, planes], got {np.shape(image)}")
+    if array.dtype.kind == "f" or array.shape == size:
+        return _as_stored(array, size, what)
+    if array.dtype != np.uint8 or array.shape[-1] not in (1, 3, 4):
+        raise PictureError(
+            f"{what} must be of type uint8 with 1, 3 or 4 planes, got {array.dtype} of shape {array.shape}"
+        )
+    return fitted(PIL.Image.fromarray(array[..., 0] if array.shape[-1] == 1 else array), size)
+
+
+def _as_stored(array: Shaped[np.ndarray, "h w p"], size: tuple[int, int, int], what: str) -> Num[np.ndarray, "H W P"]:
+    if array.shape != size:
+        raise PictureError(f"{what}, of floats, must have the network's size {size}, got {array.shape}")
+    if array.dtype == np.uint8:
+        return array
+    if array.dtype.kind != "f" or not np.isfinite(array).all() or np.abs(array).max() > 2:
+        raise PictureError(f"{what} must be of type uint8, or of finite floats where white is 1, got {array.dtype}")
+    return array.astype(np.float32)
+
+
+def read(path: pathlib.Path) -> PIL.Image.Image:
+    """A file's image, turned as its camera says.
+
+    Raises:
+        PictureError: if it is not there, or no image that can be read.
+    """
+    try:
+        with PIL.Image.open(path.expanduser()) as image:
+            image.load()
+            return PIL.ImageOps.exif_transpose(image)
+    except FileNotFoundError:
+        raise PictureError(f"{path} is not there") from None
+    # Decoders raise whatever they come upon in damaged bytes.
+    except Exception as error:
+        reason = "it is no image" if isinstance(error, PIL.UnidentifiedImageError) else " ".join(str(error).split())
+        raise PictureError(f"{path} cannot be read as an image: {reason or type(error).__name__}") from error
+
+
+def fitted(image: PIL.Image.Image, size: tuple[int, int, int]) -> Num[np.ndarray, "H W P"]:
+    """An image in the planes and the size that a network takes: resized to cover it, the rest cut off on both sides.
+
+    What is transparent becomes white.
+
+    Raises:
+        PictureError: if the network takes neither grey nor coloured images.
+    """
+    height, width, planes = size
+    if planes not in MODES:
+        raise PictureError(f"images of {planes} planes must be given as arrays of the network's size {size}")
+    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        image = PIL.Image.alpha_composite(PIL.Image.new("RGBA", image.size, "white"), image)
+    image = image.convert(MODES[planes])
+    if image.size != (width, height):
+        image = PIL.ImageOps.fit(image, (width, height), PIL.Image.Resampling.BILINEAR)
+    return np.asarray(image).reshape(size)
