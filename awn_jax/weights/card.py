@@ -73,7 +73,7 @@ def of(run: Run, step: int, path: pathlib.Path, licence: str = "", *, ema: bool 
             "",
             f"- **Network**: {' '.join([config.model.name, *changed])}; {cost.params:,} parameters, {cost.macs:,} "
             f"multiply-accumulates for one image at full width; {path.stat().st_size:,} bytes in the file.",
-            f"- **Images**: {height} × {width} pixels, {planes} planes; mean ± standard deviation (white is 1): {moments}.",
+            f"- **Images**: {height} × {width} pixels, planes: {planes}; mean ± standard deviation (white is 1): {moments}.",
             f"- **Classes**: {facts.classes} ({classes}).",
             f"- **Trained on**: {source.title}; {facts.count:,} images of split `{config.data.train_split}`; licence: "
             f"{source.licence}.",
