@@ -8,7 +8,7 @@ import PIL.ImageOps
 
 from awn_jax.data.checks import DataError
 
-_MODES = {1: "L", 3: "RGB"}
+MODES = {1: "L", 3: "RGB"}
 # Pillow keeps more than 8 bits of grey pictures alone, and cuts them off at 255 when it is asked for 8.
 _DEEP = ("I;16", "I;16L", "I;16B", "I")
 _GREY = ("1", "L", "LA", "La", *_DEEP)
@@ -40,7 +40,7 @@ def decode(content: bytes, name: str, planes: int, *, least: int = 0) -> PIL.Ima
             if least:
                 picture.draft(None, (2 * least, 2 * least))
             picture.load()
-            return _converted(_upright(picture), _MODES[planes])
+            return converted(picture, planes)
     # On damaged bytes Pillow's readers raise whatever they come upon.
     except Exception as error:
         raise DataError(f"{name} cannot be read as a picture: {_reason(error, content)}") from error
@@ -71,7 +71,9 @@ def _upright(picture: PIL.Image.Image) -> PIL.Image.Image:
     return PIL.ImageOps.exif_transpose(picture)
 
 
-def _converted(picture: PIL.Image.Image, mode: str) -> PIL.Image.Image:
+def converted(picture: PIL.Image.Image, planes: int) -> PIL.Image.Image:
+    """An open picture, upright and without transparency, grey or coloured as `planes` says; see `decode`."""
+    picture, mode = _upright(picture), MODES[planes]
     if picture.mode in _DEEP:
         picture = PIL.Image.fromarray(np.rint(np.clip(np.asarray(picture), 0, 65535) / 257).astype(np.uint8))
     elif picture.has_transparency_data:

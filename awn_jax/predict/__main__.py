@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from awn_jax import arguments as types
-from awn_jax import build, hardware, weights
+from awn_jax import build, data, hardware, weights
 from awn_jax.predict.classifier import Answer, Classifier, PredictError, load
 
 # Classes that a line shows.
@@ -86,7 +86,8 @@ def _images(trained: Classifier, parsed: argparse.Namespace) -> tuple[list[str],
         return parsed.images, parsed.images, []
     if trained.config is None:
         raise PredictError(f"--test-images needs weights that say what they were trained on, {parsed.weights} does not")
-    found = build.images(trained.config, "test", parsed.data_dir).take(parsed.test_images)
+    every = build.images(trained.config, "test", parsed.data_dir, trained.facts.image_size)
+    found = data.in_memory(every).take(parsed.test_images)
     numbers = [f"test image {number}" for number in range(len(found))]
     return numbers, found.images, trained.task.truth(found.labels, trained.facts.class_names)
 

@@ -129,7 +129,8 @@ class Classifier:
             raise ValueError(f"width must be None with deadline_s or confidence, got {width}")
         if width is not None:
             widths.exact_width(width)
-        pixels, single = pictures.batch(images, self.facts.image_size)
+        crop = self.config.data.crop if self.config else 1.0
+        pixels, single = pictures.batch(images, self.facts.image_size, crop)
         x = np.asarray(self._preparation.normalised(jnp.asarray(pixels)))
         if limited:
             found = self._climb(x, deadline_s, confidence)

@@ -9,25 +9,24 @@ from typing import Any
 
 import numpy as np
 import PIL.Image
-import PIL.ImageOps
 from jaxtyping import Num, Shaped
 
+from awn_jax.data import DataError, decoding, geometry
 from awn_jax.errors import UserError
-
-MODES = {1: "L", 3: "RGB"}
 
 
 class PictureError(UserError, ValueError):
     """Something is no image that a network can take; the message says what and why."""
 
 
-def batch(images: Any, size: tuple[int, int, int]) -> tuple[Num[np.ndarray, "B H W P"], bool]:
+def batch(images: Any, size: tuple[int, int, int], crop: float = 1.0) -> tuple[Num[np.ndarray, "B H W P"], bool]:
     """Images as a network takes them, before normalisation, and whether a single one was given.
 
     Args:
         images: a path, a Pillow image, an array [H, W] or [H, W, P] (or [P] planes of its own where the size fits), a list of
             such, or an array [B, H, W, P].
         size: height, width and planes that the network takes.
+        crop: share that is kept of a picture's sides, see `data.geometry.fitted`.
 
     Raises:
         PictureError: if one is no image, or cannot be brought to that size.
@@ -35,22 +34,24 @@ def batch(images: Any, size: tuple[int, int, int]) -> tuple[Num[np.ndarray, "B H
     if isinstance(images, list | tuple):
         if not images:
             raise PictureError("images must be one or more, got none")
-        pixels = [_one(image, size, f"image {number}") for number, image in enumerate(images)]
+        pixels = [_one(image, size, f"image {number}", crop) for number, image in enumerate(images)]
         if len({array.dtype for array in pixels}) > 1:
             raise PictureError("images must all be whole numbers in 0 to 255, or all be floats in 0 to 1, got both")
         return np.stack(pixels), False
     if not isinstance(images, str | os.PathLike | PIL.Image.Image):
         array = np.asarray(images)
         if array.ndim == 4:
-            return batch(list(array), size)[0], False
-    return _one(images, size, "the image")[None], True
+            return batch(list(array), size, crop)[0], False
+    return _one(images, size, "the image", crop)[None], True
 
 
-def _one(image: Any, size: tuple[int, int, int], what: str) -> Num[np.ndarray, "H W P"]:
+def _one(image: Any, size: tuple[int, int, int], what: str, crop: float) -> Num[np.ndarray, "H W P"]:
     if isinstance(image, str | os.PathLike):
-        return fitted(read(pathlib.Path(image)), size)
+        _check_planes(size)
+        return geometry.fitted(_read(pathlib.Path(image), size[-1]), size[:2], crop)
     if isinstance(image, PIL.Image.Image):
-        return fitted(image, size)
+        _check_planes(size)
+        return geometry.fitted(decoding.converted(image, size[-1]), size[:2], crop)
     array = np.asarray(image)
     if array.ndim == 2:
         array = array[..., None]
@@ -62,7 +63,7 @@ def _one(image: Any, size: tuple[int, int, int], what: str) -> Num[np.ndarray, "
         raise PictureError(
             f"{what} must be of type uint8 with 1, 3 or 4 planes, got {array.dtype} of shape {array.shape}"
         )
-    return fitted(PIL.Image.fromarray(array[..., 0] if array.shape[-1] == 1 else array), size)
+    return _one(PIL.Image.fromarray(array[..., 0] if array.shape[-1] == 1 else array), size, what, crop)
 
 
 def _as_stored(array: Shaped[np.ndarray, "h w p"], size: tuple[int, int, int], what: str) -> Num[np.ndarray, "H W P"]:
@@ -75,39 +76,17 @@ def _as_stored(array: Shaped[np.ndarray, "h w p"], size: tuple[int, int, int], w
     return array.astype(np.float32)
 
 
-def read(path: pathlib.Path) -> PIL.Image.Image:
-    """A file's image, turned as its camera says.
-
-    Raises:
-        PictureError: if it is not there, or no image that can be read.
-    """
+def _read(path: pathlib.Path, planes: int) -> PIL.Image.Image:
     try:
-        with PIL.Image.open(path.expanduser()) as image:
-            image.load()
-            return PIL.ImageOps.exif_transpose(image)
+        return decoding.decode(path.expanduser().read_bytes(), str(path), planes)
     except FileNotFoundError:
         raise PictureError(f"{path} is not there") from None
-    # Decoders raise whatever they come upon in damaged bytes.
-    except Exception as error:
-        reason = "it is no image" if isinstance(error, PIL.UnidentifiedImageError) else " ".join(str(error).split())
-        raise PictureError(f"{path} cannot be read as an image: {reason or type(error).__name__}") from error
+    except OSError as error:
+        raise PictureError(f"{path} cannot be read: {error.strerror}") from error
+    except DataError as error:
+        raise PictureError(str(error)) from error
 
 
-def fitted(image: PIL.Image.Image, size: tuple[int, int, int]) -> Num[np.ndarray, "H W P"]:
-    """An image in the planes and the size that a network takes: resized to cover it, the rest cut off on both sides.
-
-    What is transparent becomes white.
-
-    Raises:
-        PictureError: if the network takes neither grey nor coloured images.
-    """
-    height, width, planes = size
-    if planes not in MODES:
-        raise PictureError(f"images of {planes} planes must be given as arrays of the network's size {size}")
-    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        image = PIL.Image.alpha_composite(PIL.Image.new("RGBA", image.size, "white"), image)
-    image = image.convert(MODES[planes])
-    if image.size != (width, height):
-        image = PIL.ImageOps.fit(image, (width, height), PIL.Image.Resampling.BILINEAR)
-    return np.asarray(image).reshape(size)
+def _check_planes(size: tuple[int, int, int]) -> None:
+    if size[-1] not in decoding.MODES:
+        raise PictureError(f"images of {size[-1]} planes must be given as arrays of the network's size {size}")
