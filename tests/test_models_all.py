@@ -18,6 +18,7 @@ from awn_jax import config as configs
 from awn_jax.export.read import network as read_back
 from awn_jax.layers import SwitchableBatchNorm
 from awn_jax.network import axes, read
+from awn_jax.profile import CompiledWidths
 from awn_jax.training import calibration, nested, plan, sequential, split
 from awn_jax.widths import last_of
 
@@ -212,6 +213,13 @@ def test_widening_gives_what_a_direct_run_gives_for_the_work_of_one_pass(every_m
     found, state = anytime.widen(state, 1)
     np.testing.assert_allclose(found, outputs(triangular, x, 1), rtol=1e-4, atol=1e-4)
     assert state.macs == costs(triangular, every_model.image_size, [1]).macs[0]
+
+
+def test_a_width_is_profiled(every_model, triangular):
+    x = every_model.images()
+    compiled = CompiledWidths(triangular, [0.5], every_model.image_size, [BATCH], progress=False)
+    np.testing.assert_allclose(compiled(x, 0.5), outputs(triangular, x, 0.5), rtol=1e-4, atol=1e-4)
+    assert compiled.activation_bytes(0.5, BATCH) > 0
 
 
 @jax.numpy_dtype_promotion("standard")  # Flax's mean of a window
