@@ -27,8 +27,8 @@ import pytest
 
 from awn_jax import data, hardware
 
-# A machine may be busy with other things: an example that takes long says nothing.
-hypothesis.settings.register_profile("tests", deadline=None)
+# A machine may be busy with other things: an example that takes long says nothing. The same examples everywhere, each time.
+hypothesis.settings.register_profile("tests", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("tests")
 hardware.keep_freed_memory()
 # A shape that is stretched, or a type that is widened, without being asked to is a mistake.
