@@ -101,9 +101,9 @@ def training(train_command, run, tmp_path_factory) -> tuple[pathlib.Path, subpro
     return workdir, done
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def trained_run(training, tmp_path_factory) -> pathlib.Path:
-    """The workdir of a small trained network, which commands may write into: a copy."""
+    """The workdir of a small trained network, which a module's tests may write into and damage: a copy."""
     return pathlib.Path(shutil.copytree(training[0], tmp_path_factory.mktemp("copy") / "trained"))
 
 
