@@ -71,9 +71,11 @@ class Validation:
 
     def told(self, model: AnyWidthNetwork) -> str:
         """One line on a trained network, calibrated if it needs that."""
-        model.eval()
-        program = make_program(model, self._at, self._preparation, self._task)
-        scores = self._last or self._scores(program, nnx.split(model)[1])
+        scores = self._last
+        if not scores:
+            model.eval()
+            program = make_program(model, self._at, self._preparation, self._task)
+            scores = self._scores(program, nnx.split(model)[1])
         metric = self._task.metrics[self._task.metric]
         shown = (f"{metric.show(scores[f'validation_{self._task.metric}_{end}'])} at the {end}" for end in ENDS)
         return f"{metric.title} of {len(self._images):,} validation images: {', '.join(shown)} width"

@@ -2,13 +2,14 @@
 
 import abc
 import functools
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 from jaxtyping import Int
+
+from awn_jax import hardware
 
 # One image with all that goes with it, by name: `image`, and `label`, a class. What a task adds stands beside them.
 Example = dict[str, Any]
@@ -78,9 +79,4 @@ def stacked(examples: Sequence[Example]) -> Example:
 @functools.cache
 def threads() -> ThreadPoolExecutor:
     """The threads that pictures are read by, one for each processor; decoding lets others run."""
-    return ThreadPoolExecutor(processors(), "awn_jax-pictures")
-
-
-def processors() -> int:
-    """How many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return ThreadPoolExecutor(hardware.processors(), "awn_jax-pictures")

@@ -46,12 +46,14 @@ def batch(images: Any, size: tuple[int, int, int], crop: float = 1.0) -> tuple[N
 
 
 def _one(image: Any, size: tuple[int, int, int], what: str, crop: float) -> Num[np.ndarray, "H W P"]:
-    if isinstance(image, str | os.PathLike):
-        _check_planes(size)
-        return geometry.fitted(_read(pathlib.Path(image), size[-1]), size[:2], crop)
-    if isinstance(image, PIL.Image.Image):
-        _check_planes(size)
-        return geometry.fitted(decoding.converted(image, size[-1]), size[:2], crop)
+    if isinstance(image, str | os.PathLike | PIL.Image.Image):
+        if size[-1] not in decoding.MODES:
+            raise PictureError(f"images of {size[-1]} planes must be given as arrays of the network's size {size}")
+        if isinstance(image, PIL.Image.Image):
+            picture = decoding.converted(image, size[-1])
+        else:
+            picture = _read(pathlib.Path(image), size[-1])
+        return geometry.fitted(picture, size[:2], crop)
     array = np.asarray(image)
     if array.ndim == 2:
         array = array[..., None]
@@ -85,8 +87,3 @@ def _read(path: pathlib.Path, planes: int) -> PIL.Image.Image:
         raise PictureError(f"{path} cannot be read: {error.strerror}") from error
     except DataError as error:
         raise PictureError(str(error)) from error
-
-
-def _check_planes(size: tuple[int, int, int]) -> None:
-    if size[-1] not in decoding.MODES:
-        raise PictureError(f"images of {size[-1]} planes must be given as arrays of the network's size {size}")

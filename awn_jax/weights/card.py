@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from awn_jax import config as configs
-from awn_jax import files, network
+from awn_jax import files, network, sealed
 from awn_jax.config.schema import FREE_ON_RESUME
 from awn_jax.evaluation import Sweep, report
 from awn_jax.run import Run, RunError
@@ -111,7 +111,7 @@ def _converted(run: Run) -> list[str]:
 
 def _environment(run: Run) -> str:
     try:
-        found: Mapping[str, Any] = files.read_json(run.folder / "environment.json")
+        found: Mapping[str, Any] = sealed.read(run.folder / "environment.json")
     except (FileNotFoundError, files.UnreadableError):
         return ""
     versions = ", ".join(f"{name} {version}" for name, version in found.get("versions", {}).items())

@@ -9,7 +9,8 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from awn_jax.data.examples import Examples, processors
+from awn_jax import hardware
+from awn_jax.data.examples import Examples
 from awn_jax.data.feeds.device import DeviceFeed
 from awn_jax.data.feeds.feed import BATCH_AXIS, Feed, data_mesh, replicate
 from awn_jax.data.feeds.host import HostFeed
@@ -71,4 +72,4 @@ def make_feed(
     batch_bytes = int(np.prod(data.image_size)) * batch_size
     if kind == "host":
         return HostFeed(stream, mesh, batch_bytes)
-    return WorkerFeed(stream, mesh, batch_bytes, workers or processors())
+    return WorkerFeed(stream, mesh, batch_bytes, workers or hardware.processors())
