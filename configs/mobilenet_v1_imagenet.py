@@ -37,6 +37,7 @@ def get_config(method="awn"):
     config.train.nesterov = True
     config.train.weight_decay = 1e-4
     config.train.decays = "kernels"
+    config.widths.calibration = "running"
     config.train.epochs = EPOCHS
     config.train.batch_size = 160
     config.train.learning_rate = 0.045

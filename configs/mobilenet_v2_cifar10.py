@@ -38,6 +38,7 @@ def get_config(method="awn"):
     config.data.std = (0.2470, 0.2435, 0.2616)
     config.data.augment = "crop_flip"
     # The rivals' recipe, which methods that are not named above have too.
+    config.widths.calibration = "running"
     config.train.epochs = 100.0
     config.train.learning_rate = 0.1
     config.train.schedule = "linear"

@@ -23,6 +23,7 @@ def get_config(method="awn"):
     config.data.mean = (0.5071, 0.4865, 0.4409)
     config.data.std = (0.2673, 0.2564, 0.2762)
     config.data.augment = "crop_flip"
+    config.widths.calibration = "running"
     config.train.epochs = 100.0
     config.train.learning_rate = 0.1
     config.train.schedule = "linear"

@@ -25,6 +25,7 @@ def get_config(method="awn"):
     config.data.image_size = (96,)
     config.data.augment = "random_resized_crop(least=0.35), flip, colour_jitter"
     config.data.validation = 0.1
+    config.widths.calibration = "running"
     config.train.epochs = 60.0
     config.train.batch_size = 20
     config.train.learning_rate = 0.02

@@ -22,6 +22,7 @@ def get_config(method="awn"):
     config.data.mean = (0.4914, 0.4822, 0.4465)
     config.data.std = (0.2470, 0.2435, 0.2616)
     config.data.augment = "crop_flip"
+    config.widths.calibration = "running"
     config.train.epochs = 200.0
     config.train.learning_rate = 0.1
     config.train.schedule = "cosine"

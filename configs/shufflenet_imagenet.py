@@ -27,6 +27,7 @@ def get_config(method="awn"):
     config.train.nesterov = True
     config.train.weight_decay = 1e-4
     config.train.decays = "kernels"
+    config.widths.calibration = "running"
     config.train.epochs = 250.0
     config.train.batch_size = 1024
     config.train.learning_rate = 0.5

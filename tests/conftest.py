@@ -24,6 +24,7 @@ jaxtyping.install_import_hook(["awn_jax", "awn_kernels"], "beartype.beartype")
 import hypothesis
 import jax
 import pytest
+from jax.experimental.compilation_cache import compilation_cache
 
 from awn_jax import data, hardware
 
@@ -84,12 +85,19 @@ def run(repository, one_device) -> Callable[[list[str]], subprocess.CompletedPro
 
 
 @pytest.fixture(scope="module")
-def programs(tmp_path_factory):
-    """Programs that are compiled once serve the other runs of a file."""
-    jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("xla")))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
-    yield
-    jax.config.update("jax_compilation_cache_dir", None)
+def compiled(tmp_path_factory):
+    """The folder of compiled programs, which the runs of a file share, in this process and in others."""
+    folder = str(tmp_path_factory.mktemp("xla"))
+    settings = {"jax_compilation_cache_dir": folder, "jax_persistent_cache_min_compile_time_secs": 0.0}
+    before = {name: jax.config.values[name] for name in settings}
+    for name, value in settings.items():
+        jax.config.update(name, value)
+    compilation_cache.reset_cache()
+    yield folder
+    for name, value in before.items():
+        jax.config.update(name, value)
+    # Or JAX goes on with the folder: tests of other files would read programs there while threads of theirs still write them.
+    compilation_cache.reset_cache()
 
 
 @pytest.fixture(scope="session")

@@ -42,7 +42,7 @@ def settings(**changes):
 
 
 @pytest.fixture(scope="module")
-def whole(programs, tmp_path_factory):
+def whole(compiled, tmp_path_factory):
     """An uninterrupted run of a recipe of everything, and what its hook was told."""
     told = {}
     return awn_jax.train(
@@ -51,7 +51,7 @@ def whole(programs, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def resumed(programs, tmp_path_factory):
+def resumed(compiled, tmp_path_factory):
     """The same, stopped by its hook, and gone on with in a thread; and what that raised."""
     folder, outcome = tmp_path_factory.mktemp("again") / "net", []
 

@@ -16,7 +16,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from jax.experimental.compilation_cache import compilation_cache
 
 from awn_jax import LeNet3C1L, data, errors, families, files, open_run
 from awn_jax import config as configs
@@ -40,21 +39,6 @@ def trial(method: str, seed: int = 0, setting: Setting = DIGITS) -> Trial:
 
 
 # ── from runs
-
-
-@pytest.fixture(scope="module")
-def compiled(tmp_path_factory):
-    """The folder of compiled programs, which runs in this process and in others share."""
-    folder = str(tmp_path_factory.mktemp("xla"))
-    settings = {"jax_compilation_cache_dir": folder, "jax_persistent_cache_min_compile_time_secs": 0.0}
-    before = {name: jax.config.values[name] for name in settings}
-    for name, value in settings.items():
-        jax.config.update(name, value)
-    compilation_cache.reset_cache()
-    yield folder
-    for name, value in before.items():
-        jax.config.update(name, value)
-    compilation_cache.reset_cache()
 
 
 @pytest.fixture(scope="module")

@@ -49,13 +49,13 @@ def settings(folder):
 
 
 @pytest.fixture(scope="module")
-def whole(programs, settings, tmp_path_factory):
+def whole(compiled, settings, tmp_path_factory):
     """A run whose pictures are read by threads."""
     return awn_jax.train(settings(**{"data.feed": "host"}), tmp_path_factory.mktemp("whole"), progress=False)
 
 
 @pytest.fixture(scope="module")
-def resumed(programs, settings, tmp_path_factory):
+def resumed(compiled, settings, tmp_path_factory):
     """The same with worker processes, cut off at its third step, in the first epoch, and gone on with."""
     place, asked = tmp_path_factory.mktemp("resumed"), settings(**{"data.feed": "grain", "data.workers": 2})
 
