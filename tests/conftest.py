@@ -8,11 +8,12 @@ import subprocess
 import sys
 from collections.abc import Callable
 
-_FLAGS = ["--xla_force_host_platform_device_count=8", "--xla_backend_optimization_level=1"]
+_QUICK = ["--xla_backend_optimization_level=1"]
 if importlib.metadata.version("jaxlib").startswith("0.10."):
     # XLA's older way to write loops takes a third of the time to compile. Later versions do not have it.
-    _FLAGS.append("--xla_cpu_use_fusion_emitters=false")
-os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *_FLAGS])
+    _QUICK.append("--xla_cpu_use_fusion_emitters=false")
+ONE_DEVICE = " ".join([os.environ.get("XLA_FLAGS", ""), *_QUICK])
+os.environ["XLA_FLAGS"] = f"{ONE_DEVICE} --xla_force_host_platform_device_count=8"
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
 
@@ -74,7 +75,7 @@ def train_command(repository) -> Callable[..., list[str]]:
 def one_device(tmp_path_factory) -> dict[str, str]:
     """The environment of a command with one device; programs compiled by one command serve the next."""
     cache = str(tmp_path_factory.getbasetemp() / "xla")
-    return {**os.environ, "XLA_FLAGS": "", "JAX_COMPILATION_CACHE_DIR": cache, "PYTHONUNBUFFERED": "1"}
+    return {**os.environ, "XLA_FLAGS": ONE_DEVICE, "JAX_COMPILATION_CACHE_DIR": cache, "PYTHONUNBUFFERED": "1"}
 
 
 @pytest.fixture(scope="session")
@@ -88,7 +89,7 @@ def run(repository, one_device) -> Callable[[list[str]], subprocess.CompletedPro
 def compiled(tmp_path_factory):
     """The folder of compiled programs, which the runs of a file share, in this process and in others."""
     folder = str(tmp_path_factory.mktemp("xla"))
-    settings = {"jax_compilation_cache_dir": folder, "jax_persistent_cache_min_compile_time_secs": 0.0}
+    settings = {"jax_compilation_cache_dir": folder, "jax_persistent_cache_min_compile_time_secs": 0.1}
     before = {name: jax.config.values[name] for name in settings}
     for name, value in settings.items():
         jax.config.update(name, value)
