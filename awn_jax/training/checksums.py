@@ -1,7 +1,7 @@
 """Checksums of the numbers in a checkpoint: they tell damage, and not who wrote it.
 
 CRC-32 finds every single flipped bit and every damage within 32 bits in a row; of what is damaged otherwise, one in four
-billion passes. SHA-256 is no better at that, and took three times as long of each save.
+billion passes. SHA-256 is no better at that, and takes twice the time here.
 """
 
 import hashlib
