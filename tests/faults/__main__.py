@@ -47,7 +47,11 @@ def main() -> int:
     # Programs compiled by one trial serve the next.
     with tempfile.TemporaryDirectory(prefix="faults_") as folder:
         os.environ["JAX_COMPILATION_CACHE_DIR"] = str(pathlib.Path(folder) / "xla")
-        return run(pathlib.Path(folder), list(arguments.only or KINDS), arguments.seed)
+        try:
+            return run(pathlib.Path(folder), list(arguments.only or KINDS), arguments.seed)
+        except KeyboardInterrupt:
+            print("ended before all was tried", file=sys.stderr)
+            return 130
 
 
 def run(folder: pathlib.Path, kinds: list[str], seed: int) -> int:
