@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from typing import NoReturn
 
 import jax
+from awn_kernels import mendable
 
 from awn_jax.errors import UserError
 from awn_jax.hosts import LOST
@@ -114,20 +115,15 @@ def one_line_errors() -> Iterator[None]:
         fail("stopped; the same command goes on, or begins again")
     except argparse.ArgumentTypeError as error:
         fail(str(error))
-    except MemoryError as error:
-        fail(f"not enough memory: {error}" if str(error) else "not enough memory")
     except Exception as error:
-        if isinstance(error, OSError) and error.strerror:
-            fail(f"{error.filename}: {error.strerror}" if error.filename else error.strerror)
         text = " ".join(str(error).split())
         if isinstance(error, UserError):
             fail(text)
+        if line := mendable.reason(error):
+            fail(line)
         several = jax.distributed.is_initialized()
-        if isinstance(error, jax.errors.JaxRuntimeError):
-            if "RESOURCE_EXHAUSTED" in text:
-                fail(f"not enough memory on the device: {text[:300]}")
-            if several:
-                fail(f"{LOST} ({text[:300]})")
+        if several and isinstance(error, jax.errors.JaxRuntimeError):
+            fail(f"{LOST} ({text[:300]})")
         sys.stderr.write("This is a fault of awn_jax, not of yours: please report it with the lines below.\n")
         if several:
             # As Python ends, this process would wait for those that have been lost.

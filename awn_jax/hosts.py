@@ -13,12 +13,13 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax._src import distributed
 from jax.experimental import multihost_utils
 
 from awn_jax import aborts
 from awn_jax.errors import UserError
 
-JOIN_SECONDS = 50
+JOIN_SECONDS = 45
 SILENT_SECONDS = 30
 LOST = "another process of this run has ended or cannot be reached: start the same command on all hosts again, which goes on"
 
@@ -42,7 +43,7 @@ def join(coordinator: str | None, processes: int | None, process: int | None, se
     if coordinator and process:
         _wait_for(coordinator, seconds)
     aborts.explain(
-        f"not all processes of this run have joined within {seconds} s: is each started once, with the same --processes?"
+        f"the processes of this run have not joined: is each started once, within {seconds} s, with the same --processes?"
     )
     try:
         jax.distributed.initialize(
@@ -63,7 +64,27 @@ def join(coordinator: str | None, processes: int | None, process: int | None, se
             f"--multihost cannot join the other processes: {reason}. Give --coordinator=HOST:PORT, --processes and --process "
             "where the environment does not tell them"
         ) from error
+    aborts.explain("another process of this run has other --processes than this one, or has ended")
+    if processes is not None and process is not None:
+        # JAX's own client, which Orbax relies on as well. Devices cannot tell: those who disagree wait for each other's.
+        _check_count(distributed.global_state.client, processes, process, seconds)
     aborts.explain(LOST)
+
+
+def _check_count(client: Any, processes: int, process: int, seconds: int) -> None:
+    """Makes sure that process 0 and the others have been told the same number of processes."""
+    place = "awn_jax/processes"
+    try:
+        client.key_value_set(f"{place}/{process}", str(processes))
+        others = [0] if process else range(1, processes)
+        said = {other: client.blocking_key_value_get(f"{place}/{other}", 1000 * seconds) for other in others}
+    except RuntimeError as error:
+        raise HostsError(f"another process of this run has ended: {' '.join(str(error).split())[:300]}") from error
+    for other, count in said.items():
+        if count != str(processes):
+            raise HostsError(
+                f"--processes must be the same in all, got {count} in process {other} and {processes} here"
+            )
 
 
 def _wait_for(coordinator: str, seconds: int) -> None:
@@ -119,10 +140,12 @@ def check_same(facts: Mapping[str, Any]) -> None:
     room = np.zeros(int(first), np.uint8)
     room[: len(own)] = np.frombuffer(own[: len(room)], np.uint8)
     wanted = json.loads(multihost_utils.broadcast_one_to_all(room).tobytes())
+    # As it arrives: with lists for tuples.
+    plain = json.loads(own)
     other = [
-        f"{name} ({wanted.get(name)!r} there, {value!r} here)"
-        for name, value in facts.items()
-        if wanted.get(name) != json.loads(json.dumps(value))
+        f"{name} ({wanted.get(name)!r} there, {plain.get(name)!r} here)"
+        for name in sorted(wanted | plain)
+        if wanted.get(name) != plain.get(name)
     ]
     if agreed(bool(other))[0]:
         what = f"process 0 has other {', '.join(other)}" if other else "another one differs, and says in what"

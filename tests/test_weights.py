@@ -14,7 +14,7 @@ from awn_jax import config as configs
 from awn_jax import models, weights
 from awn_jax.export import __main__ as export
 from awn_jax.run import Facts, open_run
-from awn_jax.training import checkpoints
+from awn_jax.training import checksums
 from awn_jax.weights import arrays, shipped
 
 FACTS = Facts((16, 16, 1), 3, ("a", "b", "c"), (0.5,), (0.25,), "", 0)
@@ -37,7 +37,7 @@ def saved(tmp_path):
 
 
 def numbers(network):
-    return checkpoints.checksum(nnx.to_pure_dict(nnx.state(network)))
+    return checksums.checksum(nnx.to_pure_dict(nnx.state(network)))
 
 
 @pytest.mark.parametrize("options", [{}, {"core": 0.25, "group": 2}, {"dtype": "bfloat16"}])

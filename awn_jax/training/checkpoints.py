@@ -6,7 +6,6 @@ its optimiser, and a flipped bit does not pass for a weight.
 """
 
 import errno
-import hashlib
 import os
 import pathlib
 import shutil
@@ -14,12 +13,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import orbax.checkpoint as ocp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from awn_jax.errors import UserError
 from awn_jax.training import orbax_noise
+from awn_jax.training.checksums import checksum, fits
 from awn_jax.training.step import TrainState
 
 # What a checkpoint takes beside its numbers: some thirty small files.
@@ -101,7 +100,7 @@ class Checkpoints:
         found = self._read(step, wanted, mesh)
         checksums = found.pop("checksums")
         for name, item in found.items():
-            if checksums.get(name) != checksum(item):
+            if not fits(item, checksums.get(name)):
                 raise CheckpointError(
                     f"{self.folder / str(step)} {_damaged('its numbers are not those that were written')}"
                 )
@@ -154,19 +153,6 @@ def check_room(folder: pathlib.Path, state: TrainState, count: int) -> None:
             f"{folder} must have room for {count} checkpoints of this network, {needed:,} bytes, and has {free:,}: make "
             "room, or choose another workdir"
         )
-
-
-def checksum(tree: Any) -> str:
-    """The SHA-256 of all arrays of a tree, with their places, types and shapes."""
-    digest = hashlib.sha256()
-    leaves, _ = jax.tree.flatten_with_path(tree)
-    for path, leaf in leaves:
-        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-            leaf = jax.random.key_data(leaf)
-        array = np.ascontiguousarray(jax.device_get(leaf))
-        digest.update(f"{jax.tree_util.keystr(path)} {array.dtype} {array.shape}\n".encode())
-        digest.update(array.view(np.uint8).data if array.ndim else array.tobytes())
-    return digest.hexdigest()
 
 
 def _items(state: TrainState) -> dict[str, Any]:

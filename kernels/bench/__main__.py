@@ -9,6 +9,7 @@ ordinary layer of equal weights, √2 narrower. Results are checked before they 
 
 import argparse
 import dataclasses
+import itertools
 import json
 import pathlib
 
@@ -19,11 +20,13 @@ from .. import timing
 from ..backend import IMPLEMENTATIONS
 from ..shapes import SHAPES, at_widths, find
 from . import options
-from .measure import PASSES, measure
+from .ending import check_folder, one_line_errors
+from .measure import PASSES, check_runs, measure
 from .report import plot, table
 
 QUICK = ("lenet_conv1", "lenet_conv2", "lenet_conv3", "mobilenet_expand_136", "resnet_256", "resnet_512")
 QUICK_ROUNDS = 5
+PICTURES = (".png", ".pdf", ".svg")
 WIDTHS = (0.25, 0.5, 0.75, 1.0)
 # All is measured in float32, which the Hopper kernels refuse: `bench.gpu` measures them.
 FLOAT32 = tuple(name for name in IMPLEMENTATIONS if name != "pallas_mosaic_gpu")
@@ -37,21 +40,24 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--implementations", nargs="+", choices=("auto", *FLOAT32), default=["auto"])
     parser.add_argument("--widths", nargs="+", type=_width, metavar="α", help="in (0, 1] (default: ¼ ½ ¾ 1)")
     options.add_timing(parser)
-    parser.add_argument("--plot", type=pathlib.Path, default=pathlib.Path("runs/kernels_bench.png"))
+    parser.add_argument("--plot", type=_picture, metavar="FILE", default=pathlib.Path("runs/kernels_bench.png"))
     args = parser.parse_args(arguments)
     if args.quick and args.widths:
         parser.error("--quick measures width 1 alone, and cannot be given with --widths")
+    check_folder(parser, "--plot", args.plot.parent)
 
     timing.keep_freed_memory()
     clock, compiler_options = options.clock(args), options.compiler_options(args)
-    peak = timing.matmul_peak(2048, "float32", clock)
-    print(f"{jax.devices()[0].device_kind}, JAX {jax.__version__}, measured peak {peak / 1e9:.0f} GFLOP/s in float32")
     rounds = args.rounds or (QUICK_ROUNDS if args.quick else options.ROUNDS)
     shapes = args.shapes or ([find(name) for name in QUICK] if args.quick else SHAPES)
     if args.quick:
         shapes = [dataclasses.replace(shape, batch=shape.batch // 2) for shape in shapes]
     else:
         shapes = [narrow for shape in shapes for narrow in at_widths(shape, args.widths or WIDTHS)]
+    for shape, name in itertools.product(shapes, args.implementations):
+        check_runs(shape, name)
+    peak = timing.matmul_peak(2048, "float32", clock)
+    print(f"{jax.devices()[0].device_kind}, JAX {jax.__version__}, measured peak {peak / 1e9:.0f} GFLOP/s in float32")
     results = []
     for shape in tqdm(shapes, unit="shape"):
         for passes in PASSES:
@@ -63,6 +69,13 @@ def main(arguments: list[str] | None = None) -> None:
     print(json.dumps([{"pass": r.passes} | {name: getattr(r, name) for name in fields} for r in results]))
 
 
+def _picture(text: str) -> pathlib.Path:
+    path = pathlib.Path(text).expanduser()
+    if path.suffix not in PICTURES:
+        raise argparse.ArgumentTypeError(f"must end with one of {', '.join(PICTURES)}, got {text}")
+    return path
+
+
 def _width(text: str) -> float:
     width = float(text)
     if not 0 < width <= 1:
@@ -71,4 +84,5 @@ def _width(text: str) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    with one_line_errors():
+        main()

@@ -84,6 +84,16 @@ def measure(
     return [_result(shape, passes, name, times, macs, peak) for name in implementations]
 
 
+def check_runs(shape: Shape, name: str) -> None:
+    """Makes sure that an implementation, or "auto", can run a shape here, without running it.
+
+    Raises:
+      NotImplementedError: if it cannot.
+    """
+    x, w = (jax.ShapeDtypeStruct(each, "float32") for each in (shape.x_shape, shape.w_shape))
+    jax.eval_shape(functools.partial(shape.conv, implementation=_named(name)), x, w)
+
+
 def _result(shape: Shape, passes: str, name: str, times: dict[str, Times], macs: int, peak: float) -> Result:
     own = times[name]
     return Result(
@@ -100,7 +110,7 @@ def _result(shape: Shape, passes: str, name: str, times: dict[str, Times], macs:
 
 
 def _compiled(shape: Shape, name: str, backward: bool, options: dict[str, str]) -> Callable[..., Any]:
-    implementation = cast(Implementation | None, None if name == "auto" else name)
+    implementation = _named(name)
 
     def run(x: Array, w: Array, *dy: Array) -> Any:
         if not backward:
@@ -109,6 +119,10 @@ def _compiled(shape: Shape, name: str, backward: bool, options: dict[str, str]) 
         return y, *transpose(dy[0])
 
     return jax.jit(run, compiler_options=options)
+
+
+def _named(name: str) -> Implementation | None:
+    return cast(Implementation | None, None if name == "auto" else name)
 
 
 def _random(shape: Shape, backward: bool) -> list[Array]:

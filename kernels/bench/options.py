@@ -1,6 +1,7 @@
 """Flags that several of the benchmarks take."""
 
 import argparse
+import math
 import time
 
 from ..shapes import Shape, find
@@ -43,6 +44,14 @@ def _shape(name: str) -> Shape:
         return find(name)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def seconds(text: str) -> float:
+    """The type of a flag for how long."""
+    number = float(text)
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"must be above 0 and finite, got {text}")
+    return number
 
 
 def _count(text: str) -> int:

@@ -16,6 +16,7 @@ from ..pallas_tpu.ops import blocks
 from ..shapes import SHAPES, Shape
 from ..xla.config import staircase_config
 from . import options
+from .ending import one_line_errors
 
 
 class Chip(NamedTuple):
@@ -90,4 +91,5 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with one_line_errors():
+        main()

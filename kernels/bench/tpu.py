@@ -19,6 +19,7 @@ from ..pallas_tpu.config import TpuConfig
 from ..shapes import SHAPES, Shape
 from ..target import target_platform
 from . import options
+from .ending import one_line_errors
 
 
 class Compiled(NamedTuple):
@@ -97,4 +98,5 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with one_line_errors():
+        main()

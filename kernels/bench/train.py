@@ -19,6 +19,7 @@ from ..api import triangular_conv
 from ..backend import Implementation
 from ..timing import Call, interleaved, keep_freed_memory
 from . import options
+from .ending import one_line_errors
 
 CLASSES, STEPS = 10, 10
 Weights = dict[str, Array]
@@ -140,4 +141,5 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with one_line_errors():
+        main()

@@ -3,7 +3,7 @@
 import pathlib
 import random
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator
 
 import jax
 import numpy as np
@@ -15,7 +15,7 @@ from tests.faults import core, damage
 FLIPS = 350
 
 
-def trials(ground: core.Ground) -> Iterator[core.Trial]:
+def trials(ground: core.Ground) -> Generator[core.Trial]:
     workdir = pathlib.Path(shutil.copytree(ground.trained, ground.scratch / "run"))
     run, mesh = open_run(workdir), data.data_mesh()
     model = run.network()

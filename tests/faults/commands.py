@@ -8,7 +8,7 @@ import inspect
 import random
 import sys
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any, Literal, NamedTuple
 from unittest import mock
 
@@ -57,7 +57,7 @@ class _Began(BaseException):
     """Work has begun."""
 
 
-def trials(ground: core.Ground) -> Iterator[core.Trial]:
+def trials(ground: core.Ground) -> Generator[core.Trial]:
     lines = [line for command in _commands(ground) for line in [*_of_parser(command), *_of_config(command)]]
     draw = random.Random(ground.seed)
     with contextlib.chdir(ground.repository):

@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any, NamedTuple
 
 from awn_jax.errors import UserError
@@ -110,24 +110,33 @@ def is_clear(errors: str) -> bool:
     return len(told) == 1 and told[0] == lines[-1] and (usage or len(lines) == 1)
 
 
+@contextlib.contextmanager
+def started(ground: Ground, *arguments: object, **options: Any) -> Iterator[subprocess.Popen]:
+    """`python ARGUMENTS`, begun in the repository; whatever happens, it does not outlive the block."""
+    options = {"env": variables(ground), **options}
+    process = subprocess.Popen([sys.executable, *map(str, arguments)], cwd=ground.repository, **options)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
 def command(
     ground: Ground, *arguments: object, timeout: float = 120, **environment: str
 ) -> tuple[int | None, str, str]:
     """Runs `python ARGUMENTS` in the repository: its exit status (None if it did not end in time), output and errors."""
-    process = subprocess.Popen(
-        [sys.executable, *map(str, arguments)],
-        cwd=ground.repository,
-        env=variables(ground, **environment),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    try:
-        output, errors = process.communicate(timeout=timeout)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        output, errors = process.communicate()
-        return None, output.decode(errors="replace"), errors.decode(errors="replace")
-    return process.returncode, output.decode(errors="replace"), errors.decode(errors="replace")
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with started(ground, *arguments, env=variables(ground, **environment), **pipes) as process:
+        code: int | None
+        try:
+            output, errors = process.communicate(timeout=timeout)
+            code = process.returncode
+        except subprocess.TimeoutExpired:
+            process.kill()
+            output, errors = process.communicate()
+            code = None
+    return code, output.decode(errors="replace"), errors.decode(errors="replace")
 
 
 def variables(ground: Ground, **changes: str) -> dict[str, str]:
@@ -163,37 +172,59 @@ class Count:
 
     def __init__(self) -> None:
         self._counts: dict[str, Counter[Outcome]] = {}
-        self._seconds: dict[str, float] = {}
+        self._times: dict[str, str] = {}
+        self._began = Clock()
 
-    def take(self, kind: str, trials: Iterable[Trial]) -> None:
+    def take(self, kind: str, trials: Generator[Trial]) -> None:
         """Runs the trials of a kind; what fails is shown at once."""
-        began, counts = time.monotonic(), self._counts.setdefault(kind, Counter())
-        shown = began
-        try:
-            for trial in trials:
-                counts[trial.outcome] += 1
-                if trial.outcome in (Outcome.SILENT, Outcome.TRACEBACK):
-                    detail = "\n    ".join(line[:200] for line in trial.detail.strip().splitlines()[:12])
-                    print(f"{kind}: {trial.name}: {trial.outcome.value}\n    {detail}", flush=True)
-                if time.monotonic() - shown > 10:
-                    shown = time.monotonic()
-                    print(f"{kind}: {counts.total()} tried after {shown - began:.0f} s", flush=True)
-        except NotTried as error:
-            print(f"{kind}: not tried: {error}", flush=True)
-        self._seconds[kind] = time.monotonic() - began
+        began, counts = Clock(), self._counts.setdefault(kind, Counter())
+        shown = began.seconds()
+        # What they have mounted or started does not outlive them.
+        with contextlib.closing(trials):
+            try:
+                for trial in trials:
+                    counts[trial.outcome] += 1
+                    if trial.outcome in (Outcome.SILENT, Outcome.TRACEBACK):
+                        detail = "\n    ".join(line[:200] for line in trial.detail.strip().splitlines()[:12])
+                        print(f"{kind}: {trial.name}: {trial.outcome.value}\n    {detail}", flush=True)
+                    if began.seconds() - shown > 10:
+                        shown = began.seconds()
+                        print(f"{kind}: {counts.total()} tried after {shown:.0f} s", flush=True)
+            except NotTried as error:
+                print(f"{kind}: not tried: {error}", flush=True)
+        self._times[kind] = str(began)
         print(self._line(kind), flush=True)
 
     def _line(self, kind: str) -> str:
         counts = self._counts[kind]
         numbers = ", ".join(f"{counts[outcome]} {outcome.name.lower()}" for outcome in Outcome)
-        return f"── {kind}: {counts.total()} tried, {numbers}, {self._seconds[kind]:.0f} s"
+        return f"── {kind}: {counts.total()} tried, {numbers}, {self._times[kind]}"
 
     def end(self) -> int:
         """Prints the figures, the sum last; the exit status."""
         print()
         for kind in self._counts:
             print(self._line(kind))
+        print(f"{self._began} in all")
         total = sum(self._counts.values(), Counter())
         silent, tracebacks = total[Outcome.SILENT], total[Outcome.TRACEBACK]
         print(f"{total.total()} tried, {silent} silent, {tracebacks} tracebacks")
         return 1 if silent or tracebacks or not total else 0
+
+
+class Clock:
+    """Time since it was made, on the wall and of processors; that of a process begun here counts once it has ended."""
+
+    def __init__(self) -> None:
+        self._wall, self._processors = time.monotonic(), self._used()
+
+    def seconds(self) -> float:
+        """On the wall."""
+        return time.monotonic() - self._wall
+
+    def __str__(self) -> str:
+        return f"{self.seconds():.0f} s, {self._used() - self._processors:.0f} s of processors"
+
+    @staticmethod
+    def _used() -> float:
+        return sum(os.times()[:4])

@@ -4,7 +4,7 @@ import contextlib
 import pathlib
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 from tests.faults import core, small
 
@@ -13,7 +13,7 @@ KIBIBYTES = (4, 40, 150, 290, 330, 400, 480)
 ROOM = 64 << 10
 
 
-def trials(ground: core.Ground) -> Iterator[core.Trial]:
+def trials(ground: core.Ground) -> Generator[core.Trial]:
     wanted = small.result(ground.trained)
     for size in KIBIBYTES:
         with mounted(ground.scratch / str(size), f"size={size}k") as disk:

@@ -3,7 +3,7 @@
 import json
 import pathlib
 import re
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 from tests.faults import core, small
@@ -38,7 +38,7 @@ with ThreadPoolExecutor(4) as threads:
 """
 
 
-def trials(ground: core.Ground) -> Iterator[core.Trial]:
+def trials(ground: core.Ground) -> Generator[core.Trial]:
     usual = json.loads((ground.trained / "sweep.json").read_text())
     for name, variables in SETTINGS.items():
         workdir = ground.scratch / re.sub(r"\W", "_", name)

@@ -4,7 +4,7 @@ import json
 import pathlib
 import random
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -36,7 +36,7 @@ class Kind(NamedTuple):
     warning: str = ""
 
 
-def trials(ground: core.Ground) -> Iterator[core.Trial]:
+def trials(ground: core.Ground) -> Generator[core.Trial]:
     workdir = pathlib.Path(shutil.copytree(ground.trained, ground.scratch / "run"))
     draw = random.Random(ground.seed)
     for title, kind in {**_of_runs(workdir), **_results(workdir), **_exports(workdir)}.items():

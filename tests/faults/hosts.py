@@ -5,10 +5,9 @@ import pathlib
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import NamedTuple
 
 from tests.faults import core, small
@@ -34,7 +33,7 @@ class Case(NamedTuple):
     port: int = 0
 
 
-def trials(ground: core.Ground) -> Iterator[core.Trial]:
+def trials(ground: core.Ground) -> Generator[core.Trial]:
     soon = "--join-seconds=5"
     with socket.socket(socket.AF_INET6) as taken:
         taken.bind(("::", 0))
@@ -44,6 +43,7 @@ def trials(ground: core.Ground) -> Iterator[core.Trial]:
             Case("process 0 killed with -9", ([], []), 0),
             Case("process 1 hangs", ([], []), 1, signal.SIGSTOP),
             Case("another rate on process 1", ([], ["--config.train.learning_rate=0.5"])),
+            Case("other --processes on process 1", ([], ["--processes=3"])),
             Case("no images on process 1", ([], ["--config.data.name=npz:/nowhere.npz"])),
             Case("process 0 never comes", (None, [soon])),
             Case("process 1 never comes", ([soon], None)),
@@ -69,11 +69,10 @@ def _tried(ground: core.Ground, case: Case, workdir: pathlib.Path) -> Iterator[c
         for number, more in enumerate(case.more):
             if more is not None:
                 errors = stack.enter_context(tempfile.NamedTemporaryFile())
-                command = [sys.executable, "train.py", *flags, f"--process={number}", *more]
-                process = subprocess.Popen(
-                    command, cwd=ground.repository, stdout=subprocess.DEVNULL, stderr=errors, env=core.variables(ground)
+                arguments = ["train.py", *flags, f"--process={number}", *more]
+                process = stack.enter_context(
+                    core.started(ground, *arguments, stdout=subprocess.DEVNULL, stderr=errors)
                 )
-                stack.callback(process.kill)
                 running[number] = process, errors
         if case.lost is not None:
             _wait_for_steps(workdir / "metrics.jsonl", [process for process, _ in running.values()])

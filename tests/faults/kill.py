@@ -3,16 +3,15 @@
 import pathlib
 import random
 import subprocess
-import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 
 from tests.faults import core, small
 
 CHAINS, KILLS = 3, 4
 
 
-def trials(ground: core.Ground) -> Iterator[core.Trial]:
+def trials(ground: core.Ground) -> Generator[core.Trial]:
     draw, wanted = random.Random(ground.seed), small.result(ground.trained)
     for chain in range(CHAINS):
         workdir = ground.scratch / str(chain)
@@ -28,19 +27,12 @@ def _killed(ground: core.Ground, arguments: list[str], workdir: pathlib.Path, dr
     lines, after = draw.randint(0, 5), draw.uniform(0, 0.3)
     log = workdir / "metrics.jsonl"
     before = _lines(log)
-    process = subprocess.Popen(
-        [sys.executable, *arguments],
-        cwd=ground.repository,
-        env=core.variables(ground),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    until = time.monotonic() + 60
-    while process.poll() is None and time.monotonic() < until and _lines(log) < before + lines:
-        time.sleep(0.005)
-    time.sleep(after)
-    process.kill()
-    process.wait()
+    unheard = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with core.started(ground, *arguments, **unheard) as process:
+        until = time.monotonic() + 60
+        while process.poll() is None and time.monotonic() < until and _lines(log) < before + lines:
+            time.sleep(0.005)
+        time.sleep(after)
     return f"{1e3 * after:.0f} ms after {lines} lines"
 
 

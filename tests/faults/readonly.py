@@ -2,12 +2,12 @@
 
 import pathlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator
 
 from tests.faults import core, disk, small
 
 
-def trials(ground: core.Ground) -> Iterator[core.Trial]:
+def trials(ground: core.Ground) -> Generator[core.Trial]:
     out = ground.scratch / "out"
     with disk.mounted(ground.scratch / "disk", "size=64m") as place:
         workdir = pathlib.Path(shutil.copytree(ground.trained, place / "run"))

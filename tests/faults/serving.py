@@ -2,7 +2,7 @@
 
 import pathlib
 import random
-from collections.abc import Iterator
+from collections.abc import Generator
 
 import jax
 import numpy as np
@@ -16,7 +16,7 @@ CALLS, LARGEST, PROGRAMS = 2000, 32, 12
 BEGUN, MEBIBYTES = 100, 24
 
 
-def trials(ground: core.Ground) -> Iterator[core.Trial]:
+def trials(ground: core.Ground) -> Generator[core.Trial]:
     model, _ = open_run(ground.trained).restore()
     predictor, draw = Predictor(model), random.Random(ground.seed)
     images = np.random.default_rng(ground.seed).normal(size=(LARGEST, 28, 28, 1)).astype(np.float32)

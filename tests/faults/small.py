@@ -22,7 +22,9 @@ FLAGS = [f"--config={CONFIG}", *(f"--config.{name}={value}" for name, value in C
 def train(workdir: pathlib.Path, **changes: str) -> None:
     """Trains the network and sweeps it, as `train.py` does; fields of the config with `__` for their dots."""
     more = {name.replace("__", "."): value for name, value in changes.items()}
-    awn_jax.train(configs.read(CONFIG, {**CHANGES, **more}), workdir, progress=False)
+    trained = awn_jax.train(configs.read(CONFIG, {**CHANGES, **more}), workdir, progress=False)
+    if trained.stopped:
+        raise KeyboardInterrupt
 
 
 def result(workdir: pathlib.Path) -> Mapping[str, Any]:

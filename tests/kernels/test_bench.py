@@ -48,6 +48,8 @@ def test_wrong_results_are_not_timed(monkeypatch):
     [
         (["--quick", "--widths", "0.5"], "--quick measures width 1 alone"),
         (["--widths", "2"], "must be in (0, 1], got 2"),
+        (["--plot", "runs/speed.xyz"], "must end with one of .png, .pdf, .svg, got runs/speed.xyz"),
+        (["--plot", "README.md/speed.png"], "argument --plot: nothing can be written to README.md: File exists"),
         (["--rounds", "0"], "argument --rounds: must be at least 1, got 0"),
         (["--implementations", "pallas_mosaic_gpu"], "invalid choice: 'pallas_mosaic_gpu'"),
     ],

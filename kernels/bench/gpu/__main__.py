@@ -17,7 +17,8 @@ import jax
 from ...mosaic_gpu.ops import is_hopper
 from ...mosaic_gpu.shared import interpret_mode
 from ...timing import Deadline
-from ..options import make_parser
+from ..ending import check_folder, one_line_errors
+from ..options import make_parser, seconds
 from . import compile, phases
 from .layers import Sizes
 from .report import Report
@@ -29,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = make_parser(__package__ or "", __doc__)
     parser.add_argument("--interpret", action="store_true", help="tiny sizes on the CPU; times mean nothing")
     parser.add_argument("--compile", action="store_true", help="only compile for an H100, which need not exist")
-    parser.add_argument("--budget", type=float, default=540.0, help="seconds after which nothing new is begun")
+    parser.add_argument("--budget", type=seconds, default=540.0, help="seconds after which nothing new is begun")
     parser.add_argument(
         "--out",
         type=Path,
@@ -40,18 +41,14 @@ def main(arguments: list[str] | None = None) -> int:
     # Never over what a GPU has measured.
     kind = "compile" if args.compile else "interpret" if args.interpret else ""
     out = args.out or Path("runs/bench_gpu") / kind
+    check_folder(parser, "--out", out)
     if args.compile:
         return compile.main(out)
     if not args.interpret and not (jax.default_backend() == "gpu" and is_hopper(jax.devices()[0])):
-        print(f"This needs a Hopper GPU, found {jax.devices()[0].device_kind}. Try --interpret or --compile.")
-        return 2
+        parser.error(f"it needs a Hopper GPU, found {jax.devices()[0].device_kind}: try --interpret or --compile")
     with contextlib.ExitStack() as stack:
         if args.interpret:
-            try:
-                stack.enter_context(interpret_mode())
-            except NotImplementedError as error:
-                print(error)
-                return 2
+            stack.enter_context(interpret_mode())
         ok, rows = run(Sizes.tiny() if args.interpret else Sizes(), Report(out, "Hopper kernels"), args.budget)
     print(json.dumps(rows))
     sys.stdout.flush()
@@ -75,4 +72,5 @@ def run(sizes: Sizes, report: Report, seconds: float) -> tuple[bool, list[dict[s
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with one_line_errors():
+        sys.exit(main())

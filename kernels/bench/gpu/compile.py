@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from ...backend import PRODUCTS, Product
 from ...mosaic_gpu.compile import offline_sharding
 from ...shapes import Shape
+from ..ending import one_line_errors
 from .layers import KEY_LAYERS, OTHER_LAYERS
 from .report import Report
 from .search import products_with
@@ -32,7 +33,7 @@ def main(folder: Path) -> int:
         check=False,
     )
     if child.returncode:
-        print(child.stdout[-4000:])
+        print(child.stdout[-4000:], end="", file=sys.stderr)
         return child.returncode
     rows = [row_of(*part.split("\n", 1)) for part in child.stdout.split(MARK)[1:]]
     Report(folder, "Hopper kernels, compiled").add("Compiled for sm_90a, no GPU needed", "compiled", rows)
@@ -41,10 +42,12 @@ def main(folder: Path) -> int:
 
 def compile_all() -> None:
     """Compiles each product of each layer, after a line that names it."""
-    for layer in (*KEY_LAYERS, *OTHER_LAYERS):
-        for product in PRODUCTS:
-            print(f"{MARK}{layer.name} {product}", flush=True)
-            lower(layer, product).compile()
+    with one_line_errors():
+        offline_sharding()
+        for layer in (*KEY_LAYERS, *OTHER_LAYERS):
+            for product in PRODUCTS:
+                print(f"{MARK}{layer.name} {product}", flush=True)
+                lower(layer, product).compile()
 
 
 def lower(layer: Shape, product: Product) -> jax.stages.Lowered:
