@@ -11,16 +11,19 @@ from awn_jax.layers import (
     GroupedConv,
     Layer,
     Op,
+    PixelHead,
     TriConv,
     TriDense,
     activation,
     add,
     global_mean,
+    join_pixels,
     max_pool,
     mean_pool,
     relu,
     relu6,
     silu,
+    upsample,
 )
 from awn_jax.models import AnyWidthClassifier, AnyWidthNetwork, LeNet3C1L
 from awn_jax.network import check_prefix, cost, costs, distinct_widths
@@ -43,6 +46,7 @@ __all__ = [
     "Layer",
     "LeNet3C1L",
     "Op",
+    "PixelHead",
     "Sweep",
     "Trained",
     "TriConv",
@@ -55,6 +59,7 @@ __all__ = [
     "costs",
     "distinct_widths",
     "global_mean",
+    "join_pixels",
     "load",
     "mask",
     "max_pool",
@@ -68,5 +73,6 @@ __all__ = [
     "silu",
     "sweep",
     "train",
+    "upsample",
     "visible_inputs",
 ]

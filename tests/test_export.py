@@ -17,7 +17,17 @@ from flax import nnx
 from awn_jax import AnyWidthClassifier, AnyWidthHead, Axis, TriConv, families, max_pool
 from awn_jax.export import ExportError, Graph, Step, bundle, flax, lowered, onnx, ordinary, read, stablehlo
 from awn_jax.export.rewrites import simplified
-from awn_jax.layers import CalibratedBatchNorm, DepthwiseConv, Dropout, TriDense, global_mean, relu
+from awn_jax.layers import (
+    CalibratedBatchNorm,
+    DepthwiseConv,
+    Dropout,
+    PixelHead,
+    TriDense,
+    global_mean,
+    join_pixels,
+    relu,
+    upsample,
+)
 from awn_jax.network import UnknownLayerError
 from tests.random_networks import random_network
 
@@ -142,6 +152,19 @@ def test_a_layer_that_is_called_twice_has_two_names(tmp_path):
         return global_mean(net.norm2(net.conv(relu(net.conv(x, width)), width), width))
 
     check_all(Small(twice), SIZE, tmp_path, at=(0.5,))
+
+
+def test_a_pyramid_whose_every_pixel_is_answered_for(tmp_path):
+    def pyramid(net, x, width):
+        fine = net.norm1(net.stem(x, width), width)
+        coarse = relu(net.norm2(net.conv(max_pool(fine), width), width))
+        return join_pixels(fine + upsample(coarse), coarse)
+
+    net = Small(pyramid)
+    net.head = PixelHead(6, 5, start=(0.0, 1.0, 2.0, 3.0, 4.0), rngs=nnx.Rngs(1))
+    net.eval()
+    assert net(_images()).shape == (4, 8 * 8 + 4 * 4, 5)
+    check_all(net, SIZE, tmp_path)
 
 
 def test_names_that_python_keeps_for_itself_become_others(tmp_path):

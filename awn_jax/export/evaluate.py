@@ -58,12 +58,17 @@ def evaluate(
             return _windows(x, -jnp.inf, lax.max, settings)
         case "mean_pool":
             return _windows(x, 0.0, lax.add, settings) / math.prod(settings["window"])
+        case "upsample":
+            rows, columns = settings["factor"]
+            return jnp.repeat(jnp.repeat(x, rows, 1), columns, 2)
         case "mean":
             return x.mean((1, 2), keepdims=settings["keepdims"])
         case "sum":
             return x.sum((1, 2), keepdims=settings["keepdims"])
         case "reshape":
             return x.reshape(x.shape[0], *settings["pixels"], x.shape[-1])
+        case "join_pixels":
+            return jnp.concatenate([x.reshape(x.shape[0], -1, x.shape[-1]) for x in inputs], 1)
         case "add":
             return sum(inputs[1:], start=x)
         case "concat":

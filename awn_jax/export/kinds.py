@@ -53,11 +53,15 @@ KINDS = {
     "max_pool": Kind(settings=_window),
     # Zeros of the padding count.
     "mean_pool": Kind(settings=_window),
+    # Every pixel becomes so many rows and columns of pixels.
+    "upsample": Kind(settings={"factor": _pair}),
     # Over all pixels.
     "mean": Kind(settings={"keepdims": flag}),
     "sum": Kind(settings={"keepdims": flag}),
     # Other axes between batch and channels.
     "reshape": Kind(settings={"pixels": several(whole(1, LARGEST), 0, 4)}),
+    # The pixels of several values, one after the other.
+    "join_pixels": Kind(most=MOST_INPUTS),
     "add": Kind(fewest=2, most=MOST_INPUTS),
     # Of channels, then `[..., order]`; of one input, its channels in another order.
     "concat": Kind(settings={"order": permutation}, most=MOST_INPUTS),

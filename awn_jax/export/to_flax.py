@@ -148,10 +148,16 @@ class _Writer:
             case "max_pool" | "mean_pool":
                 function = "nnx.max_pool" if step.kind == "max_pool" else "nnx.avg_pool"
                 return f"{function}({x}, {settings['window']}{_options(settings)})"
+            case "upsample":
+                rows, columns = settings["factor"]
+                return f"{x}.repeat({rows}, 1).repeat({columns}, 2)"
             case "mean" | "sum":
                 return f"{x}.{step.kind}((1, 2){', keepdims=True' if settings['keepdims'] else ''})"
             case "reshape":
                 return f"{x}.reshape({', '.join([f'{x}.shape[0]', *map(str, settings['pixels']), f'{x}.shape[-1]'])})"
+            case "join_pixels":
+                rows = ", ".join(f"{x}.reshape({x}.shape[0], -1, {x}.shape[-1])" for x in inputs)
+                return f"jnp.concatenate([{rows}], 1)"
             case "add":
                 return " + ".join(inputs)
             case "concat":

@@ -149,6 +149,10 @@ class _Writer:
             case "mean_pool":
                 window = {**_windows(settings), "kernel_shape": settings["window"]}
                 self.node("AveragePool", [x], output, **window, count_include_pad=1)
+            case "upsample":
+                scales = self.array(f"{output}.scales", [1, 1, *settings["factor"]])
+                # An empty name stands for an input that is left out.
+                self.node("Resize", [x, "", scales], output, **_NEAREST)
             case "mean":
                 self.node("ReduceMean", [x], output, axes=list(pixels), keepdims=int(settings["keepdims"]))
             case "sum":
@@ -157,6 +161,10 @@ class _Writer:
             case "reshape":
                 # Zeros stand for the batch and the channels as they are.
                 self.node("Reshape", [x, self.array(f"{output}.shape", [0, 0, *settings["pixels"]], np.int64)], output)
+            case "join_pixels":
+                shape = self.array(f"{output}.shape", [0, 0, -1], np.int64)
+                rows = [self.node("Reshape", [one, shape], f"{output}.row{i}") for i, one in enumerate(inputs)]
+                self.node("Concat", rows, output, axis=2)
             case "add":
                 # Sum takes any number of inputs.
                 self.node("Add" if len(inputs) == 2 else "Sum", inputs, output)
@@ -178,6 +186,10 @@ class _Writer:
                 self.node("Mul", [x, self.node("Sigmoid", [x], f"{output}.sigmoid")], output)
             case _:
                 self.node({"relu": "Relu", "sigmoid": "Sigmoid", "tanh": "Tanh"}[function], [x], output)
+
+
+# A pixel reads the one that it was made of.
+_NEAREST = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
 
 
 def _windows(settings: Mapping[str, Any]) -> dict[str, Any]:
