@@ -238,7 +238,7 @@ def test_batch_norm_statistics_follow_pytorchs_convention():
 
 @pytest.mark.parametrize(
     "head",
-    [AnyWidthHead(20, 6, 10, rngs=nnx.Rngs(0)), PixelHead(20, 3, start=(0.0, -4.0, 2.0), rngs=nnx.Rngs(0))],
+    [AnyWidthHead(20, 6, 10, rngs=nnx.Rngs(0)), PixelHead(20, 3, rngs=nnx.Rngs(0))],
     ids=lambda head: type(head).__name__,
 )
 def test_head_gives_all_widths_in_one_pass(head):
@@ -254,15 +254,14 @@ def test_head_gives_all_widths_in_one_pass(head):
 
 
 def test_a_pixel_head_answers_for_every_pixel_by_itself():
-    head = PixelHead(8, 2, start=(1.0, -5.0), rngs=nnx.Rngs(0))
+    head = PixelHead(8, 2, rngs=nnx.Rngs(0))
+    head.bias[...] = jnp.array([1.0, -5.0])
     x = inputs(head.inputs, shape=(2, 3, 4))
     y = head(x)
     assert y.shape == (2, 3, 4, 2)
     np.testing.assert_allclose(y[1, 2, 3], x[1, 2, 3] @ head.kernel[...] + jnp.array([1.0, -5.0]), rtol=1e-5, atol=1e-6)
     params, macs = head.costs((3, 4, 2), [0.5, 1])
     assert (params.tolist(), macs.tolist()) == ([4 * 2 + 2, 8 * 2 + 2], [4 * 2 * 12, 8 * 2 * 12])
-    with pytest.raises(ValueError, match=r"start must be 2 numbers, one for each output, got \(1.0,\)"):
-        PixelHead(8, 2, start=(1.0,), rngs=nnx.Rngs(0))
 
 
 def test_upsampling_gives_every_pixel_to_a_rectangle_and_its_gradient_is_their_sum():

@@ -67,8 +67,6 @@ def evaluate(
             return x.sum((1, 2), keepdims=settings["keepdims"])
         case "reshape":
             return x.reshape(x.shape[0], *settings["pixels"], x.shape[-1])
-        case "join_pixels":
-            return jnp.concatenate([x.reshape(x.shape[0], -1, x.shape[-1]) for x in inputs], 1)
         case "add":
             return sum(inputs[1:], start=x)
         case "concat":

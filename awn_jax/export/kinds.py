@@ -60,8 +60,6 @@ KINDS = {
     "sum": Kind(settings={"keepdims": flag}),
     # Other axes between batch and channels.
     "reshape": Kind(settings={"pixels": several(whole(1, LARGEST), 0, 4)}),
-    # The pixels of several values, one after the other.
-    "join_pixels": Kind(most=MOST_INPUTS),
     "add": Kind(fewest=2, most=MOST_INPUTS),
     # Of channels, then `[..., order]`; of one input, its channels in another order.
     "concat": Kind(settings={"order": permutation}, most=MOST_INPUTS),

@@ -155,9 +155,6 @@ class _Writer:
                 return f"{x}.{step.kind}((1, 2){', keepdims=True' if settings['keepdims'] else ''})"
             case "reshape":
                 return f"{x}.reshape({', '.join([f'{x}.shape[0]', *map(str, settings['pixels']), f'{x}.shape[-1]'])})"
-            case "join_pixels":
-                rows = ", ".join(f"{x}.reshape({x}.shape[0], -1, {x}.shape[-1])" for x in inputs)
-                return f"jnp.concatenate([{rows}], 1)"
             case "add":
                 return " + ".join(inputs)
             case "concat":

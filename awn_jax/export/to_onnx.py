@@ -161,10 +161,6 @@ class _Writer:
             case "reshape":
                 # Zeros stand for the batch and the channels as they are.
                 self.node("Reshape", [x, self.array(f"{output}.shape", [0, 0, *settings["pixels"]], np.int64)], output)
-            case "join_pixels":
-                shape = self.array(f"{output}.shape", [0, 0, -1], np.int64)
-                rows = [self.node("Reshape", [one, shape], f"{output}.row{i}") for i, one in enumerate(inputs)]
-                self.node("Concat", rows, output, axis=2)
             case "add":
                 # Sum takes any number of inputs.
                 self.node("Add" if len(inputs) == 2 else "Sum", inputs, output)

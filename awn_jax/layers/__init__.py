@@ -11,7 +11,7 @@ from awn_jax.layers.norm import BatchNorm, Norm
 from awn_jax.layers.op import Layer, Op
 from awn_jax.layers.pointwise import activation, add, relu, relu6, silu
 from awn_jax.layers.pooling import global_mean, max_pool, mean_pool
-from awn_jax.layers.resizing import join_pixels, upsample
+from awn_jax.layers.resizing import upsample
 from awn_jax.layers.shuffle import ChannelShuffle
 from awn_jax.layers.slimmable import CalibratedBatchNorm, SwitchableBatchNorm
 
@@ -38,7 +38,6 @@ __all__ = [
     "add",
     "dropout",
     "global_mean",
-    "join_pixels",
     "max_pool",
     "mean_pool",
     "relu",

@@ -178,16 +178,12 @@ class PixelHead(Head):
     Args:
         inputs: channels of the features, or their number.
         outputs: numbers that a pixel gets.
-        start: initial bias of each output; zeros if None.
         dtype: of the weights; the features are converted to it. Outputs are float32, or wider where this is.
-        rngs: source of the initial weights (stream `params`); they are uniform in ±1/√channels.
+        rngs: source of the initial weights (stream `params`); they are uniform in ±1/√channels, and biases 0.
 
     Attributes:
         kernel: [C, outputs].
         bias: [outputs].
-
-    Raises:
-        ValueError: if `start` has not a number for each output.
     """
 
     def __init__(
@@ -195,17 +191,14 @@ class PixelHead(Head):
         inputs: int | widths.Axis,
         outputs: int,
         *,
-        start: Sequence[float] | None = None,
         dtype: jnp.dtype | type = jnp.float32,
         rngs: nnx.Rngs,
     ):
         self.inputs = widths.Axis.of(inputs)
-        if start is not None and len(start) != outputs:
-            raise ValueError(f"start must be {outputs} numbers, one for each output, got {tuple(start)}")
         bound = self.inputs.channels**-0.5
         shape = (self.inputs.channels, outputs)
         self.kernel = nnx.Param(jax.random.uniform(rngs.params(), shape, dtype, -bound, bound))
-        self.bias = nnx.Param(jnp.asarray(np.zeros(outputs) if start is None else np.asarray(start), dtype))
+        self.bias = nnx.Param(jnp.zeros(outputs, dtype))
 
     def summed(self, features: Float[Array, "B ... C"], kernel: Float[Array, "C K"]) -> Float[Array, "B ... K"]:
         return jnp.matmul(features, kernel, preferred_element_type=sum_type(kernel.dtype))

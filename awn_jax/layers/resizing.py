@@ -1,17 +1,15 @@
-"""More pixels out of few, and the pixels of several images in one row: of every channel by itself.
+"""More pixels out of few, of every channel by itself.
 
 Dimensions: B batch, H height, W width in pixels, C channels.
 """
 
 import dataclasses
-import math
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from awn_jax import widths
 from awn_jax.layers.op import Op, Ordinary, run
-from awn_jax.layers.pointwise import equal
 from awn_jax.layers.window import pair
 
 
@@ -51,34 +49,3 @@ def upsample(x: Float[Array, "B H W C"], factor: int | tuple[int, int] = 2) -> F
                [0., 0., 1., 1.]], dtype=float32)
     """
     return run(Upsample(pair(factor, "factor")), (x,), 1)
-
-
-@dataclasses.dataclass(frozen=True)
-class JoinPixels(Op):
-    """The pixels of several values, one after the other."""
-
-    def apply(self, *inputs: Float[Array, "B ... C"], width: widths.AnyWidth = 1) -> Float[Array, "B P C"]:
-        return jnp.concatenate([x.reshape(x.shape[0], math.prod(x.shape[1:-1]), x.shape[-1]) for x in inputs], 1)
-
-    def births(self, *inputs: widths.Axis) -> widths.Axis:
-        return equal("join_pixels", *inputs)
-
-    def ordinary(self, width: widths.Width, *shapes: tuple[int, ...]) -> Ordinary:
-        return Ordinary("join_pixels")
-
-
-def join_pixels(*inputs: Float[Array, "B ... C"]) -> Float[Array, "B P C"]:
-    """Puts the pixels of several images in one row, so that one head answers for all of them.
-
-    Args:
-        *inputs: features of any sizes whose channels are born alike.
-
-    Returns:
-        P pixels: those of the first value row by row, then those of the second, and so on.
-
-    Raises:
-        ValueError: if there is none, or they differ in their channels.
-    """
-    if len({x.shape[-1] for x in inputs}) != 1:
-        raise ValueError(f"join_pixels takes values with the same channels, got {[x.shape for x in inputs]}")
-    return run(JoinPixels(), inputs, 1)

@@ -172,9 +172,9 @@ class Parts:
         """The last layer, see `layers.AnyWidthHead`."""
         return AnyWidthHead(inputs, pixels, classes, dtype=self.dtype, rngs=self.rngs)
 
-    def pixel_head(self, inputs: widths.Axis, outputs: int, start: Sequence[float] | None = None) -> PixelHead:
+    def pixel_head(self, inputs: widths.Axis, outputs: int) -> PixelHead:
         """The last layer of a network that answers for every pixel, see `layers.PixelHead`."""
-        return PixelHead(inputs, outputs, start=start, dtype=self.dtype, rngs=self.rngs)
+        return PixelHead(inputs, outputs, dtype=self.dtype, rngs=self.rngs)
 
     @property
     def _common(self) -> dict[str, Any]:
