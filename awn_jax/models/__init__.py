@@ -4,6 +4,7 @@ from typing import Any
 
 from awn_jax import registry
 from awn_jax.models.base import AnyWidthClassifier, AnyWidthNetwork
+from awn_jax.models.fpn import FPN
 from awn_jax.models.lenet import LeNet3C1L
 from awn_jax.models.mobilenet_v1 import MobileNetV1
 from awn_jax.models.mobilenet_v2 import MobileNetV2
@@ -14,6 +15,7 @@ from awn_jax.models.shufflenet import ShuffleNetV1
 from awn_jax.network import axes, distinct_widths
 
 MODELS: dict[str, type[AnyWidthNetwork] | str] = {
+    "fpn": FPN,
     "lenet_3c1l": LeNet3C1L,
     "mobilenet_v1": MobileNetV1,
     "mobilenet_v2": MobileNetV2,
@@ -42,6 +44,7 @@ def find(name: str) -> type[AnyWidthNetwork]:
 __all__ = [
     "DEFAULT",
     "DEFAULT_IMAGE_SIZE",
+    "FPN",
     "MODELS",
     "AnyWidthClassifier",
     "AnyWidthNetwork",
