@@ -91,8 +91,9 @@ def write(
     """
     if outputs.shape[:2] != (len(rows), len(images)):
         raise ValueError(f"outputs must be of {len(rows)} widths and {len(images)} images, got shape {outputs.shape}")
-    answers, truth = task.answers(outputs, images.class_names), task.truth(images.labels, images.class_names)
-    confidence, quality = task.confidence(outputs), task.quality(outputs, images.labels)
+    targets, names = task.targets(images.gathered(task.entries)), task.named(images.class_names, images.point_names)
+    answers, truth = task.answers(outputs, names), task.truth(targets, names)
+    confidence, quality = task.confidence(outputs), task.quality(outputs, targets)
     measured = latency_ms or {}
     content = {
         "about": about,
