@@ -22,7 +22,7 @@ class DataConfig:
     """The images.
 
     Attributes:
-        name: `digits`, `npz:PATH`, `folder:PATH` or a TFDS name, see `data.load`.
+        name: `digits`, `npz:PATH`, `folder:PATH`, `coco:PATH` or a TFDS name, see `data.load`.
         image_size: height and width in pixels, or one number for both, that images are brought to; empty for their own size.
         crop: share of an image's shorter side that is kept then, see `data.geometry.part`.
         fit: what is done about an image's proportions then: `crop` it, `pad` it, or `stretch` it, likewise.

@@ -14,7 +14,7 @@ from awn_jax.data import checks, decoding, geometry
 from awn_jax.data.checks import DataError
 from awn_jax.data.examples import Examples, threads
 from awn_jax.data.photographs import Photographs, Records
-from awn_jax.data.sources import digits, folder, npz, tfds
+from awn_jax.data.sources import coco, digits, folder, npz, tfds
 from awn_jax.data.sources.found import Found, Request
 
 __all__ = ["SOURCES", "load"]
@@ -24,6 +24,7 @@ SOURCES: dict[str, Callable[[Request], Found | Records]] = {
     "digits": digits.read,
     "npz:PATH": npz.read,
     "folder:PATH": folder.read,
+    "coco:PATH": coco.read,
 }
 
 
@@ -44,8 +45,8 @@ def load(
 
     Args:
         name: `digits` (scikit-learn's handwritten digits, enlarged to 28 × 28), `npz:PATH` (arrays `x_<split>`, `y_<split>`
-            and perhaps `class_names`), `folder:PATH` (`<split>/<class>/<picture>` or `<class>/<picture>`), or the name of a
-            TFDS set, such as `fashion_mnist`.
+            and perhaps `class_names`), `folder:PATH` (`<split>/<class>/<picture>` or `<class>/<picture>`), `coco:PATH`
+            (`<split>.json` beside `<split>/<picture>`), or the name of a TFDS set, such as `fashion_mnist`.
         split: `train` or `test`, or what the set's author chose; a TFDS set takes TFDS expressions (`train[:90%]`).
         data_dir: where TFDS keeps its prepared sets; None for $TFDS_DATA_DIR, else ~/tensorflow_datasets.
         image_size: height and width in pixels, or one number for both, that images are brought to; and the number of planes,
