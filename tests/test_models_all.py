@@ -113,6 +113,7 @@ SMALL = {
     ),
     "resnet50": Small("resnet", (33, 32, 3), {"multiplier": 0.1, "blocks": (2, 0, 0, 0)}, {}),
     "shufflenet": Small("shufflenet_v1", (32, 35, 3), {"multiplier": 0.1, "blocks": (2, 0, 0)}, {}),
+    "unet": Small("unet", (8, 12, 1), {"multiplier": 0.1, "levels": 2, "stride": 2}, {}),
 }
 
 
@@ -266,6 +267,9 @@ def test_other_programs_answer_the_same(every_model, triangular, tmp_path):
         ("mobilenet_v2", (8, 7, 3), "single", {"form": "cifar"}, "at least 8 × 8 pixels for MobileNetV2, got 8 × 7"),
         ("resnet", (8, 7, 3), "triangular", {"form": "cifar"}, "at least 8 × 8 pixels for ResNet, got 8 × 7"),
         ("shufflenet_v1", (28, 28, 1), "us_net", {}, "at least 32 × 32 pixels for ShuffleNetV1, got 28 × 28"),
+        ("unet", (64, 48, 3), "triangular", {"stride": 2}, "multiples of the coarsest stride 32 for UNet, got 64 × 48"),
+        ("unet", (64, 64, 3), "triangular", {"stride": 3}, "stride must be 1, 2 or 4, got 3"),
+        ("unet", (64, 64, 3), "triangular", {"levels": 0}, "levels must be at least 1, got 0"),
         ("fpn", (64, 48, 3), "triangular", {}, "multiples of the coarsest stride 32 for FPN, got 64 × 48"),
         ("fpn", (64, 64, 3), "s_net", {"stride": 2}, "stride must be one of 4, 8, 16, 32 of the backbone, got 2"),
         ("fpn", (64, 64, 3), "single", {"tower": 0}, "tower must be at least 1, got 0"),

@@ -48,7 +48,7 @@ class Program:
     def __init__(self, task: Task, outputs: Callable[..., Array]):
         def score(sums: Any, targets: Any, counted: Array, *given: Any) -> tuple[Any, Any]:
             answers = outputs(*given)
-            return task.update(sums, answers, targets, counted), task.found(answers)
+            return task.update(sums, answers, targets, counted), task.found(answers, targets)
 
         self._task = task
         self._score = jax.jit(score, compiler_options=hardware.compiler_options())
@@ -79,7 +79,7 @@ def metrics(task: Task, outputs: Float[np.ndarray, "N B ..."], targets: Any) -> 
     counted = jnp.ones(outputs.shape[1], bool)
     answers, targets = jnp.asarray(outputs), jax.tree.map(jnp.asarray, targets)
     sums = task.update(task.start(len(answers)), answers, targets, counted)
-    found = task.found(answers)
+    found = task.found(answers, targets)
     tallies = [_tallied(task, found, targets, counted)] if jax.tree.leaves(found) else []
     return task.finish(jax.device_get(sums), tallies)
 

@@ -200,6 +200,22 @@ class PixelHead(Head):
         self.kernel = nnx.Param(jax.random.uniform(rngs.params(), shape, dtype, -bound, bound))
         self.bias = nnx.Param(jnp.zeros(outputs, dtype))
 
+    def at_widths(self, x: Float[Array, "B ... C"], at: Sequence[widths.Width]) -> Float[Array, "N B ... K"]:
+        """See `Head.at_widths`; one product gives them all, with weights that are zero where a channel is not there yet."""
+        check_ascending(at)
+        return self._masked(self.checked(x, at[-1]), jnp.asarray(self.inputs.active_at(at)))
+
+    def at_active(self, x: Float[Array, "B ... C"], active: Int[Array, " N"]) -> Float[Array, "N B ... K"]:
+        return self._masked(self.checked(x, 1), active)
+
+    def _masked(self, features: Float[Array, "B ... C"], active: Int[Array, " N"]) -> Float[Array, "N B ... K"]:
+        kernel = self.kernel[: features.shape[-1]]
+        there = jnp.arange(len(kernel), dtype=active.dtype)[:, None] < active[None]
+        every = jnp.where(there[:, :, None], kernel[:, None], 0).reshape(len(kernel), -1)
+        # Pixels last: what follows acts on every output by itself, and runs along them.
+        found = jnp.einsum("...c,cm->m...", features, every, preferred_element_type=sum_type(kernel.dtype))
+        return self.biased(jnp.moveaxis(found.reshape(len(active), -1, *found.shape[1:]), 1, -1))
+
     def summed(self, features: Float[Array, "B ... C"], kernel: Float[Array, "C K"]) -> Float[Array, "B ... K"]:
         return jnp.matmul(features, kernel, preferred_element_type=sum_type(kernel.dtype))
 

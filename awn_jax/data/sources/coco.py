@@ -105,14 +105,14 @@ class Annotated(Records):
                 f"{size[0]} × {size[1]}"
             )
 
-        def filled(values: np.ndarray, with_: float) -> np.ndarray:
+        def filled(values: np.ndarray, with_: int) -> np.ndarray:
             room = [(0, self.most - len(values)), *[(0, 0)] * (values.ndim - 1)]
             return np.pad(values, room, constant_values=with_)
 
         found = {
             "boxes": filled(picture.boxes, 0),
             "categories": filled(picture.categories, -1),
-            "crowd": filled(picture.crowd, False),
+            "crowd": filled(picture.crowd, 0),
             "frame": np.array([0, 0, picture.width, picture.height], np.float32),
         }
         if "points" in self.entries:
@@ -245,7 +245,7 @@ class _Reader:
             np.array([self._category(one) for one in objects], np.int32),
             np.array([bool(one.get("iscrowd")) for one in objects], bool),
             tuple(self._mask(one, path, size) for one in objects) if self._masks else (),
-            np.array([self._keypoints(one) for one in objects], np.float32).reshape(len(objects), -1, 3),
+            np.array([self._keypoints(one) for one in objects], np.float32).reshape(len(objects), len(self._points), 3),
         )
 
     def _box(self, one: Mapping[str, Any], path: str, size: tuple[int, int]) -> list[float]:
