@@ -13,6 +13,7 @@ import string
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import jax
 import numpy as np
 from jaxtyping import Float, Int, Num, Shaped
 
@@ -112,9 +113,15 @@ def write(
             {
                 "number": int(i),
                 "truth": truth[i],
+                "drawn": task.drawn_truth(jax.tree.map(lambda values, i=i: np.asarray(values[i]), targets)),
                 "image": _picture(images.example(int(i))["image"]),
                 "answers": [
-                    [str(answers[n, i]), round(float(confidence[n, i]), 4), round(float(quality[n, i]), 4)]
+                    [
+                        str(answers[n, i]),
+                        round(float(confidence[n, i]), 4),
+                        round(float(quality[n, i]), 4),
+                        task.drawn(outputs[n, i]),
+                    ]
                     for n in range(len(rows))
                 ],
             }

@@ -137,6 +137,17 @@ class Task(abc.ABC):
     def truth(self, targets: Any, class_names: Sequence[str]) -> list[str]:
         """Each target in words, as `answers` says it."""
 
+    def drawn(self, output: Float[np.ndarray, "..."]) -> str:
+        """Where the output for one image says that things are: SVG elements, in a picture of 1 × 1 that lies over the image.
+
+        Nothing, unless a task says otherwise.
+        """
+        return ""
+
+    def drawn_truth(self, target: Any) -> str:
+        """The target of one image, drawn likewise."""
+        return ""
+
     @abc.abstractmethod
     def confidence(self, outputs: np.ndarray) -> Float[np.ndarray, "*N"]:
         """How sure each output is, in [0, 1]; from outputs with any leading axes."""

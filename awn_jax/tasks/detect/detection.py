@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Shaped
 
+from awn_jax.tasks import drawing
 from awn_jax.tasks.detect.losses import of_objects, of_teacher, parted
 from awn_jax.tasks.detect.matching import Objects, matches
 from awn_jax.tasks.detect.precision import MOST_DETECTIONS, average_precision, check_installed
@@ -36,7 +37,7 @@ class Detection(Task):
         "ap": Metric("AP@[.5:.95] %", 100, 2),
         "loss": Metric("loss", 1, 4),
     }
-    entries: ClassVar[tuple[str, ...]] = ("boxes", "categories", "crowd")
+    entries: ClassVar[tuple[str, ...]] = ("image", "boxes", "categories", "crowd")
 
     def outputs(self, classes: int) -> int:
         return classes + 4
@@ -126,8 +127,21 @@ class Detection(Task):
         mean = (scores * shown).sum(-1) / np.maximum(shown.sum(-1), 1)
         return np.where(shown.any(-1), mean, 1 - scores.max(-1))
 
+    def drawn(self, output: Float[np.ndarray, "h w K4"]) -> str:
+        found = self._detections(output)
+        shown = found.scores >= SHOWN
+        return _frames(found.boxes[shown], found.labels[shown])
+
+    def drawn_truth(self, target: Objects) -> str:
+        shown = target.labels >= 0
+        return _frames(target.boxes[shown], target.labels[shown])
+
     def _detections(self, outputs: np.ndarray) -> Detections:
         return Detections(*map(np.asarray, jax.jit(self.found)(jnp.asarray(outputs))))
+
+
+def _frames(boxes: np.ndarray, labels: np.ndarray) -> str:
+    return "".join(drawing.box(*box.tolist(), number=int(label)) for box, label in zip(boxes, labels, strict=True))
 
 
 def _counted(labels: np.ndarray, class_names: Sequence[str]) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Shaped
 
+from awn_jax.tasks import drawing
 from awn_jax.tasks.keypoints.heatmaps import cross_entropy, heat, located
 from awn_jax.tasks.task import Metric, Task, Totals
 
@@ -47,14 +48,14 @@ class KeyPoints(Task):
         "error": Metric("error px", 1, 2),
         "loss": Metric("loss", 1, 4),
     }
-    entries: ClassVar[tuple[str, ...]] = ("points", "boxes", "categories", "frame")
+    entries: ClassVar[tuple[str, ...]] = ("image", "points", "boxes", "categories", "frame")
 
     def named(self, class_names: Sequence[str], point_names: Sequence[str]) -> tuple[str, ...]:
         return tuple(point_names)
 
     def targets(self, examples: Mapping[str, Any]) -> Truth:
         height, width = examples["image"].shape[1:3]
-        points, boxes, categories, frame = (examples[name] for name in self.entries)
+        points, boxes, categories, frame = (examples[name] for name in self.entries[1:])
         return truth_of(points, boxes, categories, frame, (height, width))
 
     def losses(self, outputs: Float[Array, "N B h w K"], targets: Truth) -> Float[Array, "N B"]:
@@ -105,6 +106,12 @@ class KeyPoints(Task):
         both = zip(np.asarray(targets.places), np.asarray(targets.there), strict=True)
         return [_told(places, there, class_names) for places, there in both]
 
+    def drawn(self, output: Float[np.ndarray, "h w K"]) -> str:
+        return _dots(np.asarray(located(jnp.asarray(output))[0]), np.ones(output.shape[-1], bool))
+
+    def drawn_truth(self, target: Truth) -> str:
+        return _dots(target.places, target.there)
+
     def confidence(self, outputs: Float[np.ndarray, "*N h w K"]) -> Float[np.ndarray, "*N"]:
         """The share of the heat that lies near the places, in the mean over key points."""
         return np.asarray(located(jnp.asarray(outputs))[1].mean(-1))
@@ -139,6 +146,10 @@ def truth_of(
 
 def _mean(values: Float[Array, "N B K"], there: Bool[Array, "1 B K"]) -> Float[Array, "N B"]:
     return jnp.where(there, values, 0).sum(-1) / jnp.maximum(there.sum(-1, dtype=values.dtype), 1)
+
+
+def _dots(places: Float[np.ndarray, "K 2"], there: Bool[np.ndarray, " K"]) -> str:
+    return "".join(drawing.point(*places[number].tolist(), number) for number in np.flatnonzero(there).tolist())
 
 
 def _told(places: Float[np.ndarray, "K 2"], there: Bool[np.ndarray, " K"], names: Sequence[str]) -> str:
