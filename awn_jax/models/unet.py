@@ -103,7 +103,8 @@ class UNet(AnyWidthNetwork):
         coarsest = options.stride * 2 ** (options.levels - 1)
         if image_size[0] % coarsest or image_size[1] % coarsest:
             raise ValueError(
-                f"image_size must be multiples of the coarsest stride {coarsest} for UNet, got {image_size[0]} × {image_size[1]}"
+                f"image_size must be multiples of the coarsest stride {coarsest} for UNet, got {image_size[0]} × "
+                f"{image_size[1]}"
             )
         self.dropout = options.dropout
         axes = [make.scaled(STEM * 2**level) for level in range(options.levels)]

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
-from jaxtyping import Array, Bool, Float, Shaped, UInt8
+from jaxtyping import Array, Bool, Float, Shaped
 
 Outputs = Array
 Targets = Any
@@ -105,20 +105,6 @@ class Task(abc.ABC):
     @abc.abstractmethod
     def finish(self, totals: Totals, tallies: Sequence[Tally] = ()) -> dict[str, Float[np.ndarray, " N"]]:
         """The metrics of all widths, by name; from the totals, and from the tallies of all batches where a task makes any."""
-
-    def drawn(self, outputs: np.ndarray, size: tuple[int, int]) -> UInt8[np.ndarray, "*N H W 4"] | None:
-        """What to lay over an image so that outputs are seen, red, green, blue and opacity; from outputs with any leading axes.
-        None where they have no place in it.
-
-        Args:
-            outputs: of the network.
-            size: H and W, of the image.
-        """
-        return None
-
-    def drawn_truth(self, targets: Any, size: tuple[int, int]) -> UInt8[np.ndarray, "images H W 4"] | None:
-        """The same of targets."""
-        return None
 
     @abc.abstractmethod
     def quality(self, outputs: np.ndarray, targets: Any) -> Float[np.ndarray, "N images"]:

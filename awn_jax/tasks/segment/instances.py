@@ -4,13 +4,15 @@ Dimensions: H height, W width, K classes.
 """
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Integer
 
 # Neighbours by their sides, not by their corners.
 _FOUND = 0.5
 
 
-def confusion(predicted: Int[np.ndarray, "H W"], truth: Int[np.ndarray, "H W"], count: int) -> Int[np.ndarray, "K K"]:
+def confusion(
+    predicted: Integer[np.ndarray, "H W"], truth: Integer[np.ndarray, "H W"], count: int
+) -> Integer[np.ndarray, "K K"]:
     """How many pixels of each true class (row) are predicted as each class (column); negative true classes count for nothing.
 
     Args:
@@ -23,7 +25,9 @@ def confusion(predicted: Int[np.ndarray, "H W"], truth: Int[np.ndarray, "H W"], 
     return np.bincount(pairs, minlength=count * count).reshape(count, count)
 
 
-def parts(classes: Int[np.ndarray, "H W"], count: int) -> tuple[Int[np.ndarray, "H W"], Int[np.ndarray, " P"]]:
+def parts(
+    classes: Integer[np.ndarray, "H W"], count: int
+) -> tuple[Integer[np.ndarray, "H W"], Integer[np.ndarray, " P"]]:
     """What hangs together, of one class each.
 
     Args:
@@ -35,7 +39,8 @@ def parts(classes: Int[np.ndarray, "H W"], count: int) -> tuple[Int[np.ndarray, 
     """
     from scipy import ndimage
 
-    numbers, kinds = np.zeros(classes.shape, np.int32), []
+    numbers = np.zeros(classes.shape, np.int32)
+    kinds: list[int] = []
     for kind in range(1, count):
         found, many = ndimage.label(classes == kind)
         numbers = np.where(found > 0, found + len(kinds), numbers)
@@ -44,10 +49,10 @@ def parts(classes: Int[np.ndarray, "H W"], count: int) -> tuple[Int[np.ndarray, 
 
 
 def matches(
-    predicted: Int[np.ndarray, "H W"],
-    predicted_kinds: Int[np.ndarray, " P"],
-    truth: Int[np.ndarray, "H W"],
-    true_kinds: Int[np.ndarray, " T"],
+    predicted: Integer[np.ndarray, "H W"],
+    predicted_kinds: Integer[np.ndarray, " P"],
+    truth: Integer[np.ndarray, "H W"],
+    true_kinds: Integer[np.ndarray, " T"],
     counted: Bool[np.ndarray, "H W"],
 ) -> tuple[int, int, int]:
     """Objects that are found, those that are predicted and not there, and those that are missed.

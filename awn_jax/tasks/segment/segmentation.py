@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Bool, Float, Int, Shaped, UInt8
+from jaxtyping import Array, Bool, Float, Integer, Shaped, UInt8
 
 from awn_jax.tasks.segment import instances, pixels
 from awn_jax.tasks.task import Metric, Task
@@ -24,8 +24,8 @@ class Tally(NamedTuple):
         objects: found, not there, missed.
     """
 
-    confusion: Int[np.ndarray, "N K K"]
-    objects: Int[np.ndarray, "N 3"]
+    confusion: Integer[np.ndarray, "N K K"]
+    objects: Integer[np.ndarray, "N 3"]
 
 
 class Segmentation(Task):
@@ -55,7 +55,8 @@ class Segmentation(Task):
 
     def losses(self, outputs: Float[Array, "N B h w K"], targets: Mapping[str, Any]) -> Float[Array, "N B"]:
         """The cross-entropy with the classes' shares of every pixel, its mean over pixels."""
-        shares = pixels.shares(pixels.classes(targets), outputs.shape[2:4], outputs.shape[-1])
+        height, width, classes = outputs.shape[2:]
+        shares = pixels.shares(pixels.classes(targets), (height, width), classes)
         return _cross_entropy(outputs, shares)
 
     def taught(self, outputs: Float[Array, "N B h w K"], teacher: Float[Array, "B h w K"]) -> Float[Array, "N B"]:
@@ -70,11 +71,13 @@ class Segmentation(Task):
     ) -> tuple[()]:
         return totals
 
-    def found(self, outputs: Float[Array, "N B h w K"], targets: Mapping[str, Any]) -> UInt8[Array, "N B H W"]:
+    def found(self, outputs: Float[Array, "N B h w K"], targets: Mapping[str, Any]) -> Integer[Array, "N B H W"]:
         """The class of every pixel."""
-        return pixels.enlarged(outputs, targets["instances"].shape[1:]).argmax(-1).astype(jnp.uint8)
+        classes = pixels.enlarged(outputs, targets["instances"].shape[1:]).argmax(-1)
+        # As many bytes as are needed on the way to the host.
+        return classes.astype(np.min_scalar_type(outputs.shape[-1] - 1))
 
-    def tally(self, found: UInt8[np.ndarray, "N B H W"], targets: Mapping[str, Any]) -> Tally:
+    def tally(self, found: Integer[np.ndarray, "N B H W"], targets: Mapping[str, Any]) -> Tally:
         truth = np.asarray(pixels.classes(targets))
         # Of classes that a batch does not show, there is nothing to count.
         count = 1 + max(int(found.max(initial=0)), int(truth.max(initial=0)), 1)
@@ -90,8 +93,8 @@ class Segmentation(Task):
 
     def finish(self, totals: tuple[()], tallies: Sequence[Tally] = ()) -> dict[str, Float[np.ndarray, " N"]]:
         count = max(tally.confusion.shape[-1] for tally in tallies)
-        confusion = sum(_padded(tally.confusion, count) for tally in tallies).astype(np.float64)
-        found, wrong, missed = sum(tally.objects for tally in tallies).T.astype(np.float64)
+        confusion = np.sum([_padded(tally.confusion, count) for tally in tallies], 0, np.float64)
+        found, wrong, missed = np.sum([tally.objects for tally in tallies], 0, np.float64).T
         return {**_agreement(confusion), "ap50": found / np.maximum(found + wrong + missed, 1)}
 
     def quality(self, outputs: Float[np.ndarray, "N images h w K"], targets: Any) -> Float[np.ndarray, "N images"]:
@@ -100,7 +103,7 @@ class Segmentation(Task):
         return np.stack([self._quality(outputs[:, i], labels, count) for i, labels in enumerate(truth)], 1)
 
     def _quality(
-        self, outputs: Float[np.ndarray, "N h w K"], truth: Int[np.ndarray, "H W"], count: int
+        self, outputs: Float[np.ndarray, "N h w K"], truth: Integer[np.ndarray, "H W"], count: int
     ) -> Float[np.ndarray, " N"]:
         found = _predicted(outputs, truth.shape)
         return _agreement(np.stack([instances.confusion(one, truth, count) for one in found]).astype(np.float64))["iou"]
@@ -134,7 +137,7 @@ def _cross_entropy(outputs: Float[Array, "N B h w K"], shares: Float[Array, "B h
     return losses / jnp.maximum(total.sum((1, 2)), 1)[None]
 
 
-def _predicted(outputs: Float[np.ndarray, "*N h w K"], size: tuple[int, ...]) -> Int[np.ndarray, "*N H W"]:
+def _predicted(outputs: Float[np.ndarray, "*N h w K"], size: tuple[int, ...]) -> Integer[np.ndarray, "*N H W"]:
     return np.asarray(pixels.enlarged(jnp.asarray(outputs), (size[0], size[1])).argmax(-1))
 
 
@@ -154,7 +157,7 @@ def _agreement(confusion: Float[np.ndarray, "N K K"]) -> dict[str, Float[np.ndar
     }
 
 
-def _padded(confusion: Int[np.ndarray, "N K K"], count: int) -> Int[np.ndarray, "N K K"]:
+def _padded(confusion: Integer[np.ndarray, "N k k"], count: int) -> Integer[np.ndarray, "N K K"]:
     room = (0, count - confusion.shape[-1])
     return np.pad(confusion, ((0, 0), room, room))
 
@@ -163,7 +166,7 @@ def _names(class_names: Sequence[str], count: int) -> list[str]:
     return list(class_names) or [str(number) for number in range(count - 1)]
 
 
-def _in_words(numbers: Int[np.ndarray, "H W"], kinds: Int[np.ndarray, " P"], names: Sequence[str]) -> str:
+def _in_words(numbers: Integer[np.ndarray, "H W"], kinds: Integer[np.ndarray, " P"], names: Sequence[str]) -> str:
     """How many objects of each class there are, and how much of the image they take."""
     of_pixels = np.concatenate([[0], kinds])[numbers]
     there = np.bincount(numbers.reshape(-1), minlength=len(kinds) + 1)[1:] > 0
@@ -180,6 +183,6 @@ _COLOURS = ((255, 127, 0), (31, 120, 255), (51, 190, 44), (231, 41, 188), (240, 
 _OPAQUE = 130
 
 
-def _coloured(classes: Int[np.ndarray, "*N H W"]) -> UInt8[np.ndarray, "*N H W 4"]:
+def _coloured(classes: Integer[np.ndarray, "*N H W"]) -> UInt8[np.ndarray, "*N H W 4"]:
     table = np.array([(*_COLOURS[k % len(_COLOURS)], _OPAQUE) for k in range(int(classes.max(initial=0)))], np.uint8)
     return np.concatenate([np.zeros((1, 4), np.uint8), table.reshape(-1, 4)])[classes]
