@@ -71,7 +71,7 @@ class Detection(Task):
             "images": totals["images"] + counted.sum(dtype=totals["images"].dtype),
         }
 
-    def found(self, outputs: Float[Array, "*N h w K4"]) -> Detections:
+    def found(self, outputs: Float[Array, "*N h w K4"], targets: Objects | None = None) -> Detections:
         """The detections of each image."""
         logits, boxes = parted(outputs)
         places = outputs.shape[-3] * outputs.shape[-2]

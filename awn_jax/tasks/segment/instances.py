@@ -6,7 +6,7 @@ Dimensions: H height, W width, K classes.
 import numpy as np
 from jaxtyping import Bool, Integer
 
-# Neighbours by their sides, not by their corners.
+# An object is found if it shares more than so much of the pixels that either has.
 _FOUND = 0.5
 
 
@@ -28,7 +28,7 @@ def confusion(
 def parts(
     classes: Integer[np.ndarray, "H W"], count: int
 ) -> tuple[Integer[np.ndarray, "H W"], Integer[np.ndarray, " P"]]:
-    """What hangs together, of one class each.
+    """What hangs together by the sides of pixels, of one class each.
 
     Args:
         classes: of every pixel; 0 is the background.
@@ -75,3 +75,10 @@ def matches(
     same = true_kinds[:, None] == predicted_kinds[None]
     found = int(((both > _FOUND * (sizes[0] + sizes[1] - both)) & same).sum())
     return found, int((sizes[1] > 0).sum()) - found, int((sizes[0] > 0).sum()) - found
+
+
+def edges(numbers: Integer[np.ndarray, "H W"]) -> Bool[np.ndarray, "H W"]:
+    """The pixels of objects that have a side in common with another object or with none."""
+    wide = np.pad(numbers, 1, mode="edge")
+    around = (wide[:-2, 1:-1], wide[2:, 1:-1], wide[1:-1, :-2], wide[1:-1, 2:])
+    return (numbers > 0) & np.any([one != numbers for one in around], 0)

@@ -10,8 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Bool, Float, Integer, Shaped, UInt8
+from jaxtyping import Array, Bool, Float, Integer, Shaped
 
+from awn_jax.tasks import drawing
 from awn_jax.tasks.segment import instances, pixels
 from awn_jax.tasks.task import Metric, Task
 
@@ -93,8 +94,8 @@ class Segmentation(Task):
 
     def finish(self, totals: tuple[()], tallies: Sequence[Tally] = ()) -> dict[str, Float[np.ndarray, " N"]]:
         count = max(tally.confusion.shape[-1] for tally in tallies)
-        confusion = np.sum([_padded(tally.confusion, count) for tally in tallies], 0, np.float64)
-        found, wrong, missed = np.sum([tally.objects for tally in tallies], 0, np.float64).T
+        confusion = np.stack([_padded(tally.confusion, count) for tally in tallies]).sum(0, np.float64)
+        found, wrong, missed = np.stack([tally.objects for tally in tallies]).sum(0, np.float64).T
         return {**_agreement(confusion), "ap50": found / np.maximum(found + wrong + missed, 1)}
 
     def quality(self, outputs: Float[np.ndarray, "N images h w K"], targets: Any) -> Float[np.ndarray, "N images"]:
@@ -123,11 +124,13 @@ class Segmentation(Task):
         """The mean over pixels of the largest softmax probability."""
         return (1 / np.exp(outputs - outputs.max(-1, keepdims=True)).sum(-1)).mean((-2, -1))
 
-    def drawn(self, outputs: Float[np.ndarray, "*N h w K"], size: tuple[int, int]) -> UInt8[np.ndarray, "*N H W 4"]:
-        return _coloured(_predicted(outputs, size))
+    def drawn(self, output: Float[np.ndarray, "h w K"]) -> str:
+        """Every pixel in the colour of its class."""
+        return drawing.mask(output.argmax(-1))
 
-    def drawn_truth(self, targets: Mapping[str, Any], size: tuple[int, int]) -> UInt8[np.ndarray, "images H W 4"]:
-        return _coloured(np.maximum(np.asarray(pixels.classes(targets)), 0))
+    def drawn_truth(self, target: Mapping[str, Any]) -> str:
+        """The edges of objects."""
+        return drawing.mask(np.where(instances.edges(target["instances"]), drawing.WHITE, 0))
 
 
 def _cross_entropy(outputs: Float[Array, "N B h w K"], shares: Float[Array, "B h w K"]) -> Float[Array, "N B"]:
@@ -176,13 +179,3 @@ def _in_words(numbers: Integer[np.ndarray, "H W"], kinds: Integer[np.ndarray, " 
         if (of_pixels == kind).any()
     ]
     return ", ".join(told) or "nothing"
-
-
-# Colours that are told apart on grey, in turn: orange, blue, green, magenta, yellow, cyan.
-_COLOURS = ((255, 127, 0), (31, 120, 255), (51, 190, 44), (231, 41, 188), (240, 220, 30), (20, 210, 210))
-_OPAQUE = 130
-
-
-def _coloured(classes: Integer[np.ndarray, "*N H W"]) -> UInt8[np.ndarray, "*N H W 4"]:
-    table = np.array([(*_COLOURS[k % len(_COLOURS)], _OPAQUE) for k in range(int(classes.max(initial=0)))], np.uint8)
-    return np.concatenate([np.zeros((1, 4), np.uint8), table.reshape(-1, 4)])[classes]
