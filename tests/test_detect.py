@@ -103,7 +103,7 @@ def test_a_perfect_network_loses_nothing_and_finds_everything():
     np.testing.assert_allclose(task.taught(outputs[:1], outputs[0]), 0, atol=1e-3)
     sums = task.update(task.start(2), outputs, truth, jnp.array([True, True, False]))
     parts = [slice(0, 2), slice(2, 3)]
-    found = jax.device_get(task.found(outputs))
+    found = jax.device_get(task.found(outputs, truth))
     tallies = [
         task.tally(type(found)(*(v[:, part] for v in found)), Objects(*(v[part] for v in CELLS))) for part in parts
     ]

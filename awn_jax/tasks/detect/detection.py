@@ -71,8 +71,11 @@ class Detection(Task):
             "images": totals["images"] + counted.sum(dtype=totals["images"].dtype),
         }
 
-    def found(self, outputs: Float[Array, "*N h w K4"], targets: Objects | None = None) -> Detections:
-        """The detections of each image."""
+    def found(self, outputs: Float[Array, "N B h w K4"], targets: Objects) -> Detections:
+        return self.detections(outputs)
+
+    def detections(self, outputs: Float[Array, "*N h w K4"]) -> Detections:
+        """What is found in each image; traced."""
         logits, boxes = parted(outputs)
         places = outputs.shape[-3] * outputs.shape[-2]
         return strongest(
@@ -137,7 +140,7 @@ class Detection(Task):
         return _frames(target.boxes[shown], target.labels[shown])
 
     def _detections(self, outputs: np.ndarray) -> Detections:
-        return Detections(*map(np.asarray, jax.jit(self.found)(jnp.asarray(outputs))))
+        return Detections(*map(np.asarray, jax.jit(self.detections)(jnp.asarray(outputs))))
 
 
 def _frames(boxes: np.ndarray, labels: np.ndarray) -> str:
