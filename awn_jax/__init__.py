@@ -11,6 +11,7 @@ from awn_jax.layers import (
     GroupedConv,
     Layer,
     Op,
+    PixelHead,
     TriConv,
     TriDense,
     activation,
@@ -21,6 +22,7 @@ from awn_jax.layers import (
     relu,
     relu6,
     silu,
+    upsample,
 )
 from awn_jax.models import AnyWidthClassifier, AnyWidthNetwork, LeNet3C1L
 from awn_jax.network import check_prefix, cost, costs, distinct_widths
@@ -43,6 +45,7 @@ __all__ = [
     "Layer",
     "LeNet3C1L",
     "Op",
+    "PixelHead",
     "Sweep",
     "Trained",
     "TriConv",
@@ -68,5 +71,6 @@ __all__ = [
     "silu",
     "sweep",
     "train",
+    "upsample",
     "visible_inputs",
 ]

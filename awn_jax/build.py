@@ -60,6 +60,8 @@ def images(
         skip_bad=settings.skip_bad,
         test_share=settings.test_share,
         seed=settings.split_seed,
+        entries=task(config).entries,
+        fit=settings.fit,
     )
     planes = found.image_size[2]
     if settings.mean and planes != len(settings.mean):
@@ -80,7 +82,7 @@ def network(config: Config, image_size: Sequence[int], classes: int, *, implemen
     Args:
         config: of the run.
         image_size: height, width and planes.
-        classes: number of outputs.
+        classes: how many things the outputs tell apart.
         implementation: of the convolutions; empty for the fastest.
 
     Raises:
@@ -89,11 +91,13 @@ def network(config: Config, image_size: Sequence[int], classes: int, *, implemen
     kind: Any = models.find(config.model.name)
     options = config.model.options
 
+    outputs = task(config).outputs(classes)
+
     def make(until: Sequence[widths.Width] | None = None) -> AnyWidthNetwork:
         family = families.make(options.family, fixed=config.widths.fixed, until=until)
         size = tuple(int(n) for n in image_size)
         rngs = nnx.Rngs(config.train.seed)
-        return kind(size, classes, options, family=family, implementation=implementation or None, rngs=rngs)
+        return kind(size, outputs, options, family=family, implementation=implementation or None, rngs=rngs)
 
     with naming("model"):
         if options.family not in ("s_net", "us_net"):

@@ -29,8 +29,8 @@ class Facts:
 
     Attributes:
         image_size: height, width and planes.
-        classes: number of outputs.
-        class_names: one for each class, or none.
+        classes: how many things the outputs tell apart.
+        class_names: one for each of them, or none.
         mean, std: of each plane, where white is 1.
         fingerprint: of the training images and their labels.
         count: of the training images.
@@ -51,7 +51,8 @@ class Facts:
         if not mean:
             mean, std = data.sample_moments(images)
         fingerprint = data.fingerprint(images)
-        return cls(images.image_size, images.classes, images.class_names, mean, std, fingerprint, len(images))
+        names = build.task(config).named(images.class_names, images.point_names)
+        return cls(images.image_size, len(names) or images.classes, names, mean, std, fingerprint, len(images))
 
     @classmethod
     def read(cls, values: Mapping[str, Any]) -> "Facts":
@@ -117,9 +118,10 @@ class Run:
             raise RunError(
                 f"{self.folder} is of images of size {self.facts.image_size}, those of {split} have {found.image_size}"
             )
-        if found.class_names and self.facts.class_names and found.class_names != self.facts.class_names:
+        names = self.task.named(found.class_names, found.point_names)
+        if names and self.facts.class_names and names != self.facts.class_names:
             raise RunError(
-                f"{self.folder} has classes {_few(self.facts.class_names)}, those of {split} are {_few(found.class_names)}"
+                f"{self.folder} has classes {_few(self.facts.class_names)}, those of {split} are {_few(names)}"
             )
         if not isinstance(found, data.ImageSet):
             return found

@@ -1,14 +1,13 @@
 """Scores of images that are kept apart from training, while a network trains and at its end."""
 
-from collections.abc import Callable
 from typing import Any
 
-import jax
 from flax import nnx
 from jax.sharding import Mesh
 
 from awn_jax import data, training
 from awn_jax.evaluation.scorers import make_program
+from awn_jax.evaluation.totals import Program, Totals
 from awn_jax.models import AnyWidthNetwork
 from awn_jax.run import Run
 from awn_jax.training import calibration
@@ -37,7 +36,7 @@ class Validation:
         self._model, self.steps = nnx.clone(model), steps
         self._model.eval()
         self._at = sorted({run.config.widths.minimum, 1.0})
-        self._program: Callable[..., Any] | None = None
+        self._program: Program | None = None
         self._last: dict[str, float] = {}
 
     @classmethod
@@ -80,12 +79,12 @@ class Validation:
         shown = (f"{metric.show(scores[f'validation_{self._task.metric}_{end}'])} at the {end}" for end in ENDS)
         return f"{metric.title} of {len(self._images):,} validation images: {', '.join(shown)} width"
 
-    def _scores(self, program: Callable[..., Any], state: Any) -> dict[str, float]:
+    def _scores(self, program: Program, state: Any) -> dict[str, float]:
         state = data.replicate(state, self._mesh)
-        totals = data.replicate(self._task.start(len(self._at)), self._mesh)
-        for batch in data.once_through(self._images, self._mesh):
-            totals = program(state, totals, *batch)
-        found = self._task.finish(jax.device_get(totals))
+        totals = Totals(self._task, len(self._at), self._mesh)
+        for batch, counted in data.once_through(self._images, self._mesh):
+            program.add(totals, batch, counted, state, batch["image"])
+        found = totals.finish()
         return {
             f"validation_{name}_{end}": float(values[index])
             for name, values in found.items()

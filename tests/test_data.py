@@ -82,10 +82,9 @@ def test_sample_moments_normalise(digits):
 def test_once_through_shows_every_image_once(digits):
     few = digits.take(21)
     seen = list(data.once_through(few, data.data_mesh(), 10))
-    images, labels, counted = (
-        np.concatenate([np.asarray(part) for part in parts]) for parts in zip(*seen, strict=True)
-    )
-    assert len({len(batch[0]) for batch in seen}) == 1
+    images, labels = (np.concatenate([np.asarray(batch[name]) for batch, _ in seen]) for name in ("image", "label"))
+    counted = np.concatenate([np.asarray(counted) for _, counted in seen])
+    assert len({len(batch["image"]) for batch, _ in seen}) == 1
     np.testing.assert_array_equal(images[counted], few.images)
     np.testing.assert_array_equal(labels[counted], few.labels)
 

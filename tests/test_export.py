@@ -17,7 +17,16 @@ from flax import nnx
 from awn_jax import AnyWidthClassifier, AnyWidthHead, Axis, TriConv, families, max_pool
 from awn_jax.export import ExportError, Graph, Step, bundle, flax, lowered, onnx, ordinary, read, stablehlo
 from awn_jax.export.rewrites import simplified
-from awn_jax.layers import CalibratedBatchNorm, DepthwiseConv, Dropout, TriDense, global_mean, relu
+from awn_jax.layers import (
+    CalibratedBatchNorm,
+    DepthwiseConv,
+    Dropout,
+    PixelHead,
+    TriDense,
+    global_mean,
+    relu,
+    upsample,
+)
 from awn_jax.network import UnknownLayerError
 from tests.random_networks import random_network
 
@@ -142,6 +151,19 @@ def test_a_layer_that_is_called_twice_has_two_names(tmp_path):
         return global_mean(net.norm2(net.conv(relu(net.conv(x, width)), width), width))
 
     check_all(Small(twice), SIZE, tmp_path, at=(0.5,))
+
+
+def test_a_pyramid_whose_every_pixel_is_answered_for(tmp_path):
+    def pyramid(net, x, width):
+        fine = net.norm1(net.stem(x, width), width)
+        coarse = relu(net.norm2(net.conv(max_pool(fine), width), width))
+        return fine + upsample(coarse)
+
+    net = Small(pyramid)
+    net.head = PixelHead(6, 5, rngs=nnx.Rngs(1))
+    net.head.bias[...] = jnp.arange(5.0)
+    assert net(_images()).shape == (4, 8, 8, 5)
+    check_all(net, SIZE, tmp_path)
 
 
 def test_names_that_python_keeps_for_itself_become_others(tmp_path):

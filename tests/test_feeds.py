@@ -187,8 +187,7 @@ def test_batches_that_do_not_fit_are_refused(digits, batch_size, message):
 def test_once_through_reads_pictures_in_order(photographs):
     read = data.in_memory(photographs)
     seen = list(data.once_through(photographs, data.data_mesh(), 16))
-    images, labels, counted = (
-        np.concatenate([np.asarray(part) for part in parts]) for parts in zip(*seen, strict=True)
-    )
+    images, labels = (np.concatenate([np.asarray(batch[name]) for batch, _ in seen]) for name in ("image", "label"))
+    counted = np.concatenate([np.asarray(counted) for _, counted in seen])
     np.testing.assert_array_equal(images[counted], read.images)
     np.testing.assert_array_equal(labels[counted], read.labels)

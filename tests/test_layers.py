@@ -15,10 +15,12 @@ from awn_jax import (
     Concatenate,
     DepthwiseConv,
     GroupedConv,
+    PixelHead,
     TriConv,
     TriDense,
     max_pool,
     mean_pool,
+    upsample,
     widths,
 )
 from awn_jax.layers import ChannelShuffle, dropout
@@ -234,13 +236,41 @@ def test_batch_norm_statistics_follow_pytorchs_convention():
     np.testing.assert_allclose(layer.var[...], 0.9 + 0.1 * x.var((0, 1, 2), ddof=1), rtol=1e-5)
 
 
-def test_head_gives_all_widths_in_one_pass():
-    head = AnyWidthHead(20, 6, 10, rngs=nnx.Rngs(0))
+@pytest.mark.parametrize(
+    "head",
+    [AnyWidthHead(20, 6, 10, rngs=nnx.Rngs(0)), PixelHead(20, 3, rngs=nnx.Rngs(0))],
+    ids=lambda head: type(head).__name__,
+)
+def test_head_gives_all_widths_in_one_pass(head):
     x = inputs(head.inputs, shape=(4, 2, 3))
     at = (0.1, 0.12, 0.5, 0.9)
     together = head.at_widths(x[..., :18], at)
-    for logits, width in zip(together, at, strict=True):
-        np.testing.assert_allclose(logits, head(x[..., : head.inputs.active(width)], width), rtol=1e-5, atol=1e-6)
+    counts = head.inputs.active_at(at)
+    for outputs, width, count in zip(together, at, counts, strict=True):
+        np.testing.assert_allclose(outputs, head(x[..., :count], width), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(head.at_active(x, jnp.asarray(counts)), together, rtol=1e-5, atol=1e-5)
+    more = head.added(x[..., counts[0] : counts[2]], width=0.5, after=0.1)
+    np.testing.assert_allclose(together[0] + more, together[2], rtol=1e-5, atol=1e-5)
+
+
+def test_a_pixel_head_answers_for_every_pixel_by_itself():
+    head = PixelHead(8, 2, rngs=nnx.Rngs(0))
+    head.bias[...] = jnp.array([1.0, -5.0])
+    x = inputs(head.inputs, shape=(2, 3, 4))
+    y = head(x)
+    assert y.shape == (2, 3, 4, 2)
+    np.testing.assert_allclose(y[1, 2, 3], x[1, 2, 3] @ head.kernel[...] + jnp.array([1.0, -5.0]), rtol=1e-5, atol=1e-6)
+    params, macs = head.costs((3, 4, 2), [0.5, 1])
+    assert (params.tolist(), macs.tolist()) == ([4 * 2 + 2, 8 * 2 + 2], [4 * 2 * 12, 8 * 2 * 12])
+
+
+def test_upsampling_gives_every_pixel_to_a_rectangle_and_its_gradient_is_their_sum():
+    x = inputs(Axis.of(3), shape=(2, 4, 5))
+    y, back = jax.vjp(lambda x: upsample(x, (2, 3)), x)
+    np.testing.assert_array_equal(y, np.repeat(np.repeat(x, 2, 1), 3, 2))
+    np.testing.assert_array_equal(back(jnp.ones_like(y))[0], jnp.full_like(x, 6))
+    with pytest.raises(ValueError, match="factor must be one or two whole numbers of at least 1, got 0"):
+        upsample(x, 0)
 
 
 @pytest.mark.parametrize("at", [(), (0.5, 0.25), (0.5, 0.5)])
@@ -257,6 +287,7 @@ def test_head_refuses_widths_that_do_not_ascend(at):
         TriDense(8, 8, rngs=nnx.Rngs(0)),
         BatchNorm(8),
         AnyWidthHead(8, 9, 2, rngs=nnx.Rngs(0)),
+        PixelHead(8, 2, rngs=nnx.Rngs(0)),
     ],
     ids=lambda layer: type(layer).__name__,
 )

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from awn_jax import anytime, build, check_prefix, costs, data, export, families, models
+from awn_jax import anytime, build, check_prefix, costs, data, export, families, models, tasks
 from awn_jax import config as configs
 from awn_jax.export.read import network as read_back
 from awn_jax.layers import SwitchableBatchNorm
@@ -25,6 +25,13 @@ from awn_jax.widths import last_of
 CLASSES, BATCH = 5, 4
 # Programs that run once: compiling them is what takes time.
 QUICK = {"xla_backend_optimization_level": 0}
+
+
+class OfTheMean(tasks.Classification):
+    """Classification, by the mean over pixels where a network answers for each of them."""
+
+    def losses(self, outputs, targets):
+        return super().losses(outputs.reshape(*outputs.shape[:2], -1, CLASSES).mean(2), targets)
 
 
 class Small(NamedTuple):
@@ -77,6 +84,18 @@ def filled(model: Any) -> Any:
 
 
 SMALL = {
+    "fpn": Small(
+        "fpn",
+        (16, 24, 3),
+        {"multiplier": 0.15, "blocks": (1, 1, 1, 0, 0, 0, 0), "stride": 4, "channels": 40, "tower": 1},
+        {"multiplier": 0.5},
+    ),
+    "fpn_resnet18": Small(
+        "fpn",
+        (8, 16, 1),
+        {"backbone": "resnet18", "multiplier": 0.1, "blocks": (1, 1, 0, 0), "stride": 4, "tower": 1},
+        {},
+    ),
     "mobilenet_v1": Small(
         "mobilenet_v1", (32, 32, 3), {"multiplier": 0.2, "blocks": (0, 1, 0, 0, 0)}, {"multiplier": 0.5}
     ),
@@ -94,6 +113,7 @@ SMALL = {
     ),
     "resnet50": Small("resnet", (33, 32, 3), {"multiplier": 0.1, "blocks": (2, 0, 0, 0)}, {}),
     "shufflenet": Small("shufflenet_v1", (32, 35, 3), {"multiplier": 0.1, "blocks": (2, 0, 0)}, {}),
+    "unet": Small("unet", (8, 12, 1), {"multiplier": 0.1, "levels": 2, "stride": 2}, {}),
 }
 
 
@@ -154,7 +174,7 @@ def test_costs_are_those_of_the_weights_that_exist(every_model):
         for node in network.nodes:
             kind, arrays, _ = node.op.ordinary(width, *map(network.shape, node.inputs))
             params += sum(np.count_nonzero(array) for name, array in arrays.items() if name != "bias")
-            params += arrays["bias"].size if kind in ("affine", "head") else 0
+            params += arrays["bias"].size if kind in ("affine", "dense", "head") else 0
             macs += np.count_nonzero(arrays["kernel"]) * int(np.prod(node.shape[:-1])) if "kernel" in arrays else 0
         assert (found.params[number], found.macs[number]) == (params, macs)
 
@@ -166,7 +186,7 @@ def test_one_pass_learns_what_a_pass_for_each_width_does(every_model, float64):
 
     def learn(objective):
         def step(params, rest, x, labels):
-            return objective(graphdef, params, rest, x, labels, plan.fixed((0.5, 1)), jax.random.key(0))
+            return objective(graphdef, params, rest, x, labels, plan.fixed((0.5, 1)), jax.random.key(0), OfTheMean())
 
         return jax.jit(step, compiler_options=QUICK)(params, rest, x, labels)
 
@@ -183,7 +203,7 @@ def test_every_family_runs_at_its_widths(every_model, family):
     for width in (0.5, 0.7, 1.0) if family != "single" else (1.0,):
         like = jax.ShapeDtypeStruct((BATCH, *every_model.image_size), jnp.float32)
         result = nnx.eval_shape(lambda model, x, width=width: model(x, width), model, like)
-        assert result.shape == (BATCH, CLASSES)
+        assert (result.shape[0], result.shape[-1]) == (BATCH, CLASSES)
 
 
 def test_s_net_serves_a_width_by_the_batch_norms_of_the_next_larger_one(every_model):
@@ -247,6 +267,12 @@ def test_other_programs_answer_the_same(every_model, triangular, tmp_path):
         ("mobilenet_v2", (8, 7, 3), "single", {"form": "cifar"}, "at least 8 × 8 pixels for MobileNetV2, got 8 × 7"),
         ("resnet", (8, 7, 3), "triangular", {"form": "cifar"}, "at least 8 × 8 pixels for ResNet, got 8 × 7"),
         ("shufflenet_v1", (28, 28, 1), "us_net", {}, "at least 32 × 32 pixels for ShuffleNetV1, got 28 × 28"),
+        ("unet", (64, 48, 3), "triangular", {"stride": 2}, "multiples of the coarsest stride 32 for UNet, got 64 × 48"),
+        ("unet", (64, 64, 3), "triangular", {"stride": 3}, "stride must be 1, 2 or 4, got 3"),
+        ("unet", (64, 64, 3), "triangular", {"levels": 0}, "levels must be at least 1, got 0"),
+        ("fpn", (64, 48, 3), "triangular", {}, "multiples of the coarsest stride 32 for FPN, got 64 × 48"),
+        ("fpn", (64, 64, 3), "s_net", {"stride": 2}, "stride must be one of 4, 8, 16, 32 of the backbone, got 2"),
+        ("fpn", (64, 64, 3), "single", {"tower": 0}, "tower must be at least 1, got 0"),
         ("resnet", (32, 32, 3), "us_net", {"core": 0.25}, "core 0 for a network of family 'us_net', .* got 1 and 0.25"),
         ("shufflenet_v1", (32, 32, 3), "triangular", {"group": 8}, "group must be 1 or a multiple of 3, got 8"),
         ("resnet", (32, 32, 3), "triangular", {"blocks": (1, 1)}, r"blocks must be 4 numbers.*, got \(1, 1\)"),

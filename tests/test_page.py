@@ -7,12 +7,14 @@ import re
 import shutil
 import subprocess
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from awn_jax import data, page
 from awn_jax.evaluation import Row
-from awn_jax.tasks import Classification
+from awn_jax.tasks import Classification, KeyPoints
+from awn_jax.tasks.keypoints.heatmaps import heat
 
 WIDTHS = (0.25, 0.5, 1.0)
 NAMES = ("</script>", "cat & dog", "ça")
@@ -145,3 +147,26 @@ def test_outputs_of_other_widths_are_refused(example, tmp_path):
     rows, images, logits = example
     with pytest.raises(ValueError, match="outputs must be of 1 widths and 5 images"):
         page.write(tmp_path / "x", TASK, rows[:1], images, logits, title="")
+
+
+def test_what_a_task_draws_lies_over_the_image_and_changes_with_the_width(tmp_path):
+    """Two key points of one image, which is drawn with the truth and with what each width says."""
+    places = jnp.array([[[[0.25, 0.5], [0.75, 0.5]]], [[[0.5, 0.25], [0.75, 0.5]]]])
+    outputs = np.asarray(jnp.log(heat(places, 6, 8)))
+    more = {
+        "points": np.array([[[[8, 12, 2], [24, 12, 2]]]], np.float32),
+        "boxes": np.array([[[8, 8, 24, 16]]], np.float32),
+        "categories": np.zeros((1, 1), np.int32),
+        "frame": np.array([[0, 0, 32, 24]], np.float32),
+    }
+    images = data.ImageSet(
+        np.zeros((1, 24, 32, 1), np.uint8), np.zeros(1, np.int32), 1, point_names=("a", "b"), more=more
+    )
+    rows = [Row(width, 1, 1, {"pck": 1.0, "error": 0.0, "loss": 0.0}) for width in (0.5, 1.0)]
+    path = tmp_path / "points.html"
+    page.write(path, KeyPoints(), rows, images, outputs, title="points")
+    document = browse(path.resolve().as_uri(), tmp_path)
+    drawn = re.search('<svg viewBox="0 0 1 1"[^>]*class="found">(.*?)</svg>', document)[1]
+    assert [*re.findall(r"M([\d.]+) ([\d.]+)h0", drawn)] == [("0.5000", "0.2500"), ("0.7500", "0.5000")]
+    truth = re.search('<svg viewBox="0 0 1 1"[^>]*class="truth">(.*?)</svg>', document)[1]
+    assert "M0.2500 0.5000h0" in truth

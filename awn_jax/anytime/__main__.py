@@ -59,8 +59,9 @@ def main(argv: list[str] | None = None) -> None:
     task, metric = run.task, run.task.metrics[run.task.metric]
     outputs = outputs_at(model, images, run.preparation, ladder)
     macs = network.costs(model, size, ladder).macs.tolist()
-    static = policy.static_curve(outputs, images.labels, ladder, macs, task)
-    confident = policy.confidence_curve(outputs, images.labels, macs, task)
+    targets = task.targets(images.gathered(task.entries))
+    static = policy.static_curve(outputs, targets, ladder, macs, task)
+    confident = policy.confidence_curve(outputs, targets, macs, task)
     print(f"── {run.folder}: step {step}, {len(images):,} test images of {run.config.data.name}")
     print_points(static, "width", metric)
     print_points(confident, "confidence", metric)

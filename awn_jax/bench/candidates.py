@@ -13,6 +13,7 @@ from flax import nnx
 from awn_jax import build, data, training
 from awn_jax.config import Config
 from awn_jax.evaluation.scorers import make_program
+from awn_jax.evaluation.totals import Program, Totals
 from awn_jax.training import plan as plans
 
 FOUR = (0.25, 0.5, 0.75, 1.0)
@@ -91,7 +92,7 @@ def sweeps(config: Config, image_size: tuple[int, int, int], classes: int, batch
     model, task = build.network(config, image_size, classes), build.task(config)
     model.eval()
     images = _random_images(batch_size, image_size, classes)
-    batch = jnp.asarray(images.images), jnp.asarray(images.labels), jnp.ones(batch_size, bool)
+    batch, counted = jax.tree.map(jnp.asarray, images.arrays), jnp.ones(batch_size, bool)
     state = nnx.split(model)[1]
     preparation = data.Preparation((0.3,) * image_size[2], (0.3,) * image_size[2])
     found: dict[str, Call] = {}
@@ -99,10 +100,11 @@ def sweeps(config: Config, image_size: tuple[int, int, int], classes: int, batch
         ("sweep of full width", (1.0,)),
         ("sweep of all widths", build.width_plan(config, model).widths),
     ):
-        score, totals = make_program(model, at, preparation, task), task.start(len(at))
+        program, totals = make_program(model, at, preparation, task), Totals(task, len(at), data.data_mesh())
 
-        def run(score: Callable = score, totals: object = totals) -> None:
-            jax.block_until_ready(score(state, totals, *batch))
+        def run(program: Program = program, totals: Totals = totals) -> None:
+            program.add(totals, batch, counted, state, batch["image"])
+            jax.block_until_ready(totals.sums)
 
         found[name] = run
     return found

@@ -22,9 +22,10 @@ class DataConfig:
     """The images.
 
     Attributes:
-        name: `digits`, `npz:PATH`, `folder:PATH` or a TFDS name, see `data.load`.
+        name: `digits`, `npz:PATH`, `folder:PATH`, `coco:PATH` or a TFDS name, see `data.load`.
         image_size: height and width in pixels, or one number for both, that images are brought to; empty for their own size.
-        crop: share of an image's shorter side that is kept then, see `data.geometry.fitted`.
+        crop: share of an image's shorter side that is kept then, see `data.geometry.part`.
+        fit: what is done about an image's proportions then: `crop` it, `pad` it, or `stretch` it, likewise.
         mean, std: of each plane, where white is 1; empty to compute them from the training images.
         augment: transforms for training, as `random_resized_crop, flip, mixup(alpha=0.2)`, see `data.transforms.parse`; `none`;
             `module:function` is one of one's own.
@@ -43,6 +44,7 @@ class DataConfig:
     name: str = "digits"
     image_size: tuple[int, ...] = ()
     crop: float = 1.0
+    fit: Literal["crop", "pad", "stretch"] = "crop"
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     augment: str = "none"
@@ -65,6 +67,9 @@ class DataConfig:
             f"data.image_size must be height and width, or one number for both, got {self.image_size}",
         )
         _require(0 < self.crop <= 1, f"data.crop must be in (0, 1], got {self.crop}")
+        _require(
+            self.fit == "crop" or self.crop == 1, f"data.crop must be 1 where data.fit is {self.fit!r}, got {self.crop}"
+        )
         _require(0 <= self.validation < 1, f"data.validation must be in [0, 1), got {self.validation}")
         _require(
             not (self.validation and self.validation_split),

@@ -19,7 +19,7 @@ from jaxtyping import Shaped
 
 from awn_jax.convert.names import Names
 from awn_jax.convert.reading import ConvertError
-from awn_jax.layers import AnyWidthHead, BatchNorm, Conv, Dense, DepthwiseConv
+from awn_jax.layers import AnyWidthHead, BatchNorm, Conv, Dense, DepthwiseConv, PixelHead
 from awn_jax.network.calls import modules
 
 Arrays = Mapping[str, Shaped[np.ndarray, "..."]]
@@ -107,7 +107,7 @@ def _parts(module: Any) -> Iterator[tuple[str, str, Any]]:
             yield "kernel", "weight", lambda array, shape: _moved(array, (2, 3, 1, 0), shape)
         case DepthwiseConv():
             yield "kernel", "weight", lambda array, shape: _moved(array, (2, 3, 0, 1), (*shape, 1), shape)
-        case Dense():
+        case Dense() | PixelHead():
             yield "kernel", "weight", lambda array, shape: _moved(array, (1, 0), shape)
         case AnyWidthHead():
             yield "kernel", "weight", lambda array, shape: _moved(array, (1, 0), (shape[0] * shape[1], shape[2]), shape)

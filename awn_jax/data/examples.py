@@ -11,7 +11,8 @@ from jaxtyping import Int
 
 from awn_jax import hardware
 
-# One image with all that goes with it, by name: `image`, and `label`, a class. What a task adds stands beside them.
+# One image with all that goes with it, by name: `image`, and `label`, a class. What a source knows besides stands beside them,
+# in arrays that have the same shape for every example.
 Example = dict[str, Any]
 
 
@@ -23,14 +24,18 @@ class Examples(abc.ABC):
         labels: [N], in [0, classes).
         classes: number of classes, of which some may have no image here.
         class_names: one for each class, or none.
+        point_names: one for each key point of an object, or none.
+        entries: what an example has.
         identity: a digest of what the images were read from; empty where the images themselves say it.
-        nbytes: bytes of the images of all examples.
+        nbytes: bytes of all examples.
     """
 
     image_size: tuple[int, int, int]
     labels: Int[np.ndarray, " N"]
     classes: int
     class_names: tuple[str, ...]
+    point_names: tuple[str, ...] = ()
+    entries: tuple[str, ...] = ("image", "label")
     identity: str
     nbytes: int
 
@@ -65,6 +70,17 @@ class Examples(abc.ABC):
     def take(self, count: int) -> "Examples":
         """The first `count` examples; all if there are fewer."""
         return self.select(np.arange(min(count, len(self))))
+
+    def gathered(self, names: Sequence[str]) -> Example:
+        """Some entries of all examples, each array with a leading axis; pictures are read where more than labels are wanted.
+
+        Raises:
+            DataError: if an example cannot be read.
+        """
+        if tuple(names) == ("label",):
+            return {"label": self.labels}
+        found = [{name: example[name] for name in names} for example in threads().map(self.example, range(len(self)))]
+        return stacked(found)
 
     def batch(self, indices: Int[np.ndarray, " B"]) -> Example:
         """Some examples as `example` gives them, each array with a leading axis; read by several threads."""

@@ -1,12 +1,13 @@
 """Labelled images in memory."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import PIL.Image
 import tqdm
-from jaxtyping import Int, Num
+from jaxtyping import Int, Num, Shaped
 
 from awn_jax.data import checks, geometry
 from awn_jax.data.examples import Example, Examples
@@ -25,7 +26,8 @@ class ImageSet(Examples):
         labels: [N] int32 in [0, classes).
         classes: number of classes, of which some may have no image here.
         class_names: one for each class, or none.
-        identity: see `Examples`.
+        identity, point_names: see `Examples`.
+        more: what else there is of each image, by name: [N, ...].
 
     Raises:
         DataError: if they do not fit together.
@@ -36,9 +38,14 @@ class ImageSet(Examples):
     classes: int
     class_names: tuple[str, ...] = ()
     identity: str = ""
+    point_names: tuple[str, ...] = ()
+    more: Mapping[str, Shaped[np.ndarray, "_ ..."]] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
         checks.check_set(self.images, self.labels, self.classes, self.class_names)
+        for name, values in self.more.items():
+            if len(values) != len(self.images):
+                raise checks.DataError(f"{name} must be of {len(self.images)} images, got {len(values)}")
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -50,11 +57,23 @@ class ImageSet(Examples):
         return height, width, planes
 
     @property
+    def arrays(self) -> Example:
+        """All examples as one: each entry with a leading axis."""
+        return {"image": self.images, "label": self.labels, **self.more}
+
+    @property
+    def entries(self) -> tuple[str, ...]:  # type: ignore[override]
+        return tuple(self.arrays)
+
+    @property
     def nbytes(self) -> int:  # type: ignore[override]
-        return self.images.nbytes
+        return sum(values.nbytes for values in self.arrays.values())
 
     def example(self, index: int) -> Example:
-        return {"image": self.images[index], "label": self.labels[index]}
+        return {name: values[index] for name, values in self.arrays.items()}
+
+    def gathered(self, names: Sequence[str]) -> Example:
+        return {name: self.arrays[name] for name in names}
 
     def picture(self, index: int) -> Example:
         planes, dtype = self.images.shape[-1], self.images.dtype
@@ -67,25 +86,30 @@ class ImageSet(Examples):
 
     def fit(self, example: Example) -> Example:
         height, width, _ = self.image_size
-        return {**example, "image": geometry.fitted(example["image"], (height, width))}
+        moved = geometry.moved(example, geometry.part(example["image"].size, (height, width)), (height, width))
+        return {**moved, "image": geometry.pixels(moved["image"])}
 
     def select(self, indices: Sequence[int] | Int[np.ndarray, " M"]) -> "ImageSet":
-        chosen = np.asarray(indices, int)
-        return dataclasses.replace(self, images=self.images[chosen], labels=self.labels[chosen], identity="")
+        return self._part(np.asarray(indices, int))
 
     def batch(self, indices: Int[np.ndarray, " B"]) -> Example:
-        return {"image": self.images[indices], "label": self.labels[indices]}
+        return {name: values[indices] for name, values in self.arrays.items()}
 
     def take(self, count: int) -> "ImageSet":
         """The first `count` examples, which are not copied; all if there are fewer."""
-        return dataclasses.replace(self, images=self.images[:count], labels=self.labels[:count], identity="")
+        return self._part(slice(count))
 
-    def resized(self, size: tuple[int, int], crop: float) -> "ImageSet":
-        """The same images at another size, see `geometry.fitted`; as they are where they have it already.
+    def _part(self, which: Any) -> "ImageSet":
+        more = {name: values[which] for name, values in self.more.items()}
+        return dataclasses.replace(self, images=self.images[which], labels=self.labels[which], more=more, identity="")
+
+    def resized(self, size: tuple[int, int], crop: float, fit: geometry.Fit = "crop") -> "ImageSet":
+        """The same images at another size; as they are where they have it already.
 
         Args:
             size: height and width in pixels.
-            crop: share of the shorter side that is kept.
+            crop: see `geometry.part`.
+            fit: likewise.
 
         Raises:
             DataError: if they are not uint8 of 1 or 3 planes and would change.
@@ -94,7 +118,7 @@ class ImageSet(Examples):
             return self
         images = np.empty((len(self), *size, self.image_size[2]), np.uint8)
         for index in range(len(self)):
-            images[index] = geometry.fitted(self.picture(index)["image"], size, crop)
+            images[index] = geometry.fitted(self.picture(index)["image"], size, crop, fit)
         return dataclasses.replace(self, images=images)
 
 
@@ -111,11 +135,15 @@ def in_memory(examples: Examples) -> ImageSet:
     """
     if isinstance(examples, ImageSet):
         return examples
-    images = np.empty((len(examples), *examples.image_size), np.uint8)
-    labels = np.empty(len(examples), np.int32)
+    arrays: Example = {}
     with tqdm.tqdm(total=len(examples), desc="reading pictures", unit="img", leave=False, disable=None) as bar:
         for start in range(0, len(examples), _CHUNK):
             read = examples.batch(np.arange(start, min(start + _CHUNK, len(examples))))
-            images[start : start + _CHUNK], labels[start : start + _CHUNK] = read["image"], read["label"]
+            arrays = arrays or {
+                name: np.empty((len(examples), *values.shape[1:]), values.dtype) for name, values in read.items()
+            }
+            for name, values in read.items():
+                arrays[name][start : start + _CHUNK] = values
             bar.update(len(read["label"]))
-    return ImageSet(images, labels, examples.classes, examples.class_names, examples.identity)
+    about = examples.classes, examples.class_names, examples.identity, examples.point_names
+    return ImageSet(arrays.pop("image"), arrays.pop("label"), *about, more=arrays)

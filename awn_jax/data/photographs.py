@@ -22,12 +22,15 @@ class Records(abc.ABC):
     Attributes:
         labels: [N] int32 in [0, classes); to read them may take a pass over all records.
         classes: number of classes.
-        class_names: one for each class, or none.
+        class_names, point_names: see `Examples`.
+        entries: what an example has.
     """
 
     labels: Int[np.ndarray, " N"]
     classes: int
     class_names: tuple[str, ...]
+    point_names: tuple[str, ...] = ()
+    entries: tuple[str, ...] = ("image", "label")
 
     @abc.abstractmethod
     def __len__(self) -> int:
@@ -40,6 +43,18 @@ class Records(abc.ABC):
         Raises:
             DataError: if they cannot be read.
         """
+
+    def more(self, index: int, size: tuple[int, int]) -> Example:
+        """What an example has besides; positions are in pixels of the picture as it was written, upright.
+
+        Args:
+            index: of the picture.
+            size: height and width of the opened picture.
+
+        Raises:
+            DataError: if it does not fit the picture.
+        """
+        return {}
 
     @abc.abstractmethod
     def name(self, index: int) -> str:
@@ -75,12 +90,14 @@ class Photographs(Examples):
     Attributes:
         records: where they lie.
         image_size: height, width and planes that they are given.
-        crop: see `geometry.fitted`; None to refuse pictures of another size.
+        crop: see `geometry.part`; None to refuse pictures of another size.
+        fit_by: `fit` there.
     """
 
     records: Records
     image_size: tuple[int, int, int]
     crop: float | None = 1.0
+    fit_by: geometry.Fit = "crop"
 
     def __len__(self) -> int:
         return len(self.records)
@@ -98,6 +115,14 @@ class Photographs(Examples):
         return self.records.class_names
 
     @property
+    def point_names(self) -> tuple[str, ...]:  # type: ignore[override]
+        return self.records.point_names
+
+    @property
+    def entries(self) -> tuple[str, ...]:  # type: ignore[override]
+        return self.records.entries
+
+    @property
     def identity(self) -> str:  # type: ignore[override]
         return self.records.fingerprint()
 
@@ -113,18 +138,22 @@ class Photographs(Examples):
 
     def _opened(self, index: int, least: int) -> Example:
         name, (content, label) = self.records.name(index), self.records.record(index)
-        least = 0 if self.crop is None else round(least / self.crop)
+        # Where things have places in a picture, it is opened at its own size.
+        plain = self.crop is not None and self.entries == Records.entries
+        least = round(least / (self.crop or 1)) if plain else 0
         picture = decoding.decode(content, name, self.image_size[2], least=least)
         if self.crop is None and picture.size != self.image_size[1::-1]:
             raise DataError(
                 f"data.image_size must be given where pictures differ in size: {name} has {picture.height} × {picture.width}, "
                 f"others have {self.image_size[0]} × {self.image_size[1]}"
             )
-        return {"image": picture, "label": np.int32(label)}
+        more = self.records.more(index, (picture.height, picture.width))
+        return {"image": picture, "label": np.int32(label), **more}
 
     def fit(self, example: Example) -> Example:
-        crop = 1.0 if self.crop is None else self.crop
-        return {**example, "image": geometry.fitted(example["image"], self.image_size[:2], crop)}
+        size, crop = self.image_size[:2], 1.0 if self.crop is None else self.crop
+        moved = geometry.moved(example, geometry.part(example["image"].size, size, crop, self.fit_by), size)
+        return {**moved, "image": geometry.pixels(moved["image"])}
 
     def select(self, indices: Sequence[int] | Int[np.ndarray, " M"]) -> "Photographs":
         return dataclasses.replace(self, records=self.records.select(np.asarray(indices, int)))

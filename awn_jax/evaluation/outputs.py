@@ -45,7 +45,7 @@ def outputs_at(
     run = jax.jit(run, compiler_options=hardware.compiler_options())
     found = []
     with bars.bar(shown=progress, total=len(data), desc="outputs", unit="img", leave=False) as bar:
-        for images, _, counted in once_through(data, data_mesh(), batch_size):
-            found.append(np.asarray(run(state, images))[:, np.asarray(counted)])
+        for batch, counted in once_through(data, data_mesh(), batch_size):
+            found.append(np.asarray(run(state, batch["image"]))[:, np.asarray(counted)])
             bar.update(found[-1].shape[1])
     return np.concatenate(found, 1)

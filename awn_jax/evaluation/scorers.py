@@ -5,7 +5,7 @@ Dimensions: B batch, N widths.
 
 import abc
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -13,10 +13,12 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax.sharding import Mesh
-from jaxtyping import Array, Bool, Num
+from jaxtyping import Array, Bool
 
 from awn_jax import hardware
 from awn_jax.data import Preparation, replicate
+from awn_jax.data.examples import Example
+from awn_jax.evaluation.totals import Program, Totals
 from awn_jax.models import AnyWidthNetwork
 from awn_jax.tasks import Task
 
@@ -32,8 +34,8 @@ class Scorer(abc.ABC):
     chunks: str = ""
 
     @abc.abstractmethod
-    def add(self, images: Num[Array, "B H W P"], targets: Any, counted: Bool[Array, " B"]) -> None:
-        """Scores a batch, of which some images count."""
+    def add(self, examples: Example, counted: Bool[Array, " B"]) -> None:
+        """Scores a batch, of which some examples count."""
 
     @abc.abstractmethod
     def finish(self) -> dict[str, np.ndarray]:
@@ -75,22 +77,18 @@ class _Direct(Scorer):
     def __init__(
         self, model: AnyWidthNetwork, at: Sequence[float], preparation: Preparation, task: Task, few: int, mesh: Mesh
     ):
-        self._task = task
         parts = [tuple(at[i : i + few]) for i in range(0, len(at), few)]
         self._programs = [make_program(model, part, preparation, task) for part in parts]
-        self._totals = [replicate(task.start(len(part)), mesh) for part in parts]
+        self._totals = [Totals(task, len(part), mesh) for part in parts]
         self._state = replicate(nnx.split(model)[1], mesh)
         self.chunks = f" in {len(parts)} parts" if len(parts) > 1 else ""
 
-    def add(self, images: Num[Array, "B H W P"], targets: Any, counted: Bool[Array, " B"]) -> None:
-        batch = (images, targets, counted)
-        self._totals = [
-            run(self._state, totals, *batch) for run, totals in zip(self._programs, self._totals, strict=True)
-        ]
+    def add(self, examples: Example, counted: Bool[Array, " B"]) -> None:
+        for program, totals in zip(self._programs, self._totals, strict=True):
+            program.add(totals, examples, counted, self._state, examples["image"])
 
     def finish(self) -> dict[str, np.ndarray]:
-        found = [self._task.finish(jax.device_get(totals)) for totals in self._totals]
-        return {name: np.concatenate([part[name] for part in found]) for name in found[0]}
+        return joined(self._totals)
 
 
 class _FromFeatures(Scorer):
@@ -103,11 +101,10 @@ class _FromFeatures(Scorer):
     def __init__(
         self, model: AnyWidthNetwork, at: Sequence[float], preparation: Preparation, task: Task, few: int, mesh: Mesh
     ):
-        self._task = task
         counts, self._which = np.unique(model.head.inputs.active_at(at), return_inverse=True)
         padded = [*counts.tolist(), *[int(counts[-1])] * (-len(counts) % few)]
         self._parts = [np.asarray(padded[i : i + few], np.int32) for i in range(0, len(padded), few)]
-        self._totals = [replicate(task.start(few), mesh) for _ in self._parts]
+        self._totals = [Totals(task, few, mesh) for _ in self._parts]
         graphdef, state = nnx.split(model)
         self._state = replicate(state, mesh)
         self.chunks = f" in {len(self._parts)} parts"
@@ -115,30 +112,30 @@ class _FromFeatures(Scorer):
         def features(state: Any, images: Array) -> Array:
             return nnx.merge(graphdef, state, copy=True).features(preparation.normalised(images), 1)
 
-        def score(state: Any, totals: Any, features: Array, counts: Array, targets: Any, counted: Array) -> Any:
-            outputs = nnx.merge(graphdef, state, copy=True).head.at_active(features, counts)
-            return task.update(totals, outputs, targets, counted)
+        def outputs(state: Any, features: Array, counts: Array) -> Array:
+            found: Array = nnx.merge(graphdef, state, copy=True).head.at_active(features, counts)
+            return found
 
-        self._features = _jit(features)
-        self._score = _jit(score)
+        self._features = jax.jit(features, compiler_options=hardware.compiler_options())
+        self._program = Program(task, outputs)
 
-    def add(self, images: Num[Array, "B H W P"], targets: Any, counted: Bool[Array, " B"]) -> None:
-        features = self._features(self._state, images)
-        self._totals = [
-            self._score(self._state, totals, features, counts, targets, counted)
-            for totals, counts in zip(self._totals, self._parts, strict=True)
-        ]
+    def add(self, examples: Example, counted: Bool[Array, " B"]) -> None:
+        features = self._features(self._state, examples["image"])
+        for totals, counts in zip(self._totals, self._parts, strict=True):
+            self._program.add(totals, examples, counted, self._state, features, counts)
 
     def finish(self) -> dict[str, np.ndarray]:
-        found = [self._task.finish(jax.device_get(totals)) for totals in self._totals]
-        joined = {name: np.concatenate([part[name] for part in found]) for name in found[0]}
-        return {name: values[self._which] for name, values in joined.items()}
+        return {name: values[self._which] for name, values in joined(self._totals).items()}
 
 
-def make_program(
-    model: AnyWidthNetwork, at: Sequence[float], preparation: Preparation, task: Task
-) -> Callable[..., Any]:
-    """Compiles `(state, totals, images, targets, counted) -> totals`, which scores a batch at some widths.
+def joined(parts: Sequence[Totals]) -> dict[str, np.ndarray]:
+    """The metrics of the widths of several totals, one after the other."""
+    found = [part.finish() for part in parts]
+    return {name: np.concatenate([part[name] for part in found]) for name in found[0]}
+
+
+def make_program(model: AnyWidthNetwork, at: Sequence[float], preparation: Preparation, task: Task) -> Program:
+    """The program that scores a batch at some widths; it takes a state of the model, and images as they are stored.
 
     Args:
         model: in inference mode.
@@ -148,12 +145,8 @@ def make_program(
     """
     graphdef = nnx.split(model)[0]
 
-    def score(state: Any, totals: Any, images: Array, targets: Any, counted: Array) -> Any:
-        outputs = nnx.merge(graphdef, state, copy=True).outputs_at(preparation.normalised(images), at)
-        return task.update(totals, outputs, targets, counted)
+    def outputs(state: Any, images: Array) -> Array:
+        found: Array = nnx.merge(graphdef, state, copy=True).outputs_at(preparation.normalised(images), at)
+        return found
 
-    return _jit(score)
-
-
-def _jit(function: Callable[..., Any]) -> Callable[..., Any]:
-    return jax.jit(function, compiler_options=hardware.compiler_options())
+    return Program(task, outputs)

@@ -24,6 +24,7 @@ from awn_jax import data, export, files, hardware, network, weights
 from awn_jax import run as runs
 from awn_jax.errors import UserError
 from awn_jax.evaluation.outputs import outputs_at
+from awn_jax.evaluation.totals import metrics
 from awn_jax.export import bundle, read, to_flax, to_onnx, to_stablehlo
 from awn_jax.weights import card
 
@@ -160,10 +161,10 @@ def _images(opened: runs.Run, data_dir: str | None) -> tuple[data.ImageSet, bool
 
 def _score(opened: runs.Run, outputs: np.ndarray, images: data.ImageSet) -> str:
     """The task's metric of outputs [images, …], as a table shows it."""
-    task, counted = opened.task, jnp.ones(len(images), bool)
-    totals = task.update(task.start(1), jnp.asarray(outputs)[None], jnp.asarray(images.labels), counted)
+    task = opened.task
+    found = metrics(task, outputs[None], task.targets(images.arrays))
     metric = task.metrics[task.metric]
-    return f"{metric.title} {metric.show(float(task.finish(totals)[task.metric][0]))}"
+    return f"{metric.title} {metric.show(float(found[task.metric][0]))}"
 
 
 def _tolerance(model: nnx.Module) -> float:

@@ -58,6 +58,9 @@ def evaluate(
             return _windows(x, -jnp.inf, lax.max, settings)
         case "mean_pool":
             return _windows(x, 0.0, lax.add, settings) / math.prod(settings["window"])
+        case "upsample":
+            rows, columns = settings["factor"]
+            return jnp.repeat(jnp.repeat(x, rows, 1), columns, 2)
         case "mean":
             return x.mean((1, 2), keepdims=settings["keepdims"])
         case "sum":

@@ -53,6 +53,8 @@ KINDS = {
     "max_pool": Kind(settings=_window),
     # Zeros of the padding count.
     "mean_pool": Kind(settings=_window),
+    # Every pixel becomes so many rows and columns of pixels.
+    "upsample": Kind(settings={"factor": _pair}),
     # Over all pixels.
     "mean": Kind(settings={"keepdims": flag}),
     "sum": Kind(settings={"keepdims": flag}),

@@ -148,6 +148,9 @@ class _Writer:
             case "max_pool" | "mean_pool":
                 function = "nnx.max_pool" if step.kind == "max_pool" else "nnx.avg_pool"
                 return f"{function}({x}, {settings['window']}{_options(settings)})"
+            case "upsample":
+                rows, columns = settings["factor"]
+                return f"{x}.repeat({rows}, 1).repeat({columns}, 2)"
             case "mean" | "sum":
                 return f"{x}.{step.kind}((1, 2){', keepdims=True' if settings['keepdims'] else ''})"
             case "reshape":

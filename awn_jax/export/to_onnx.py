@@ -149,6 +149,10 @@ class _Writer:
             case "mean_pool":
                 window = {**_windows(settings), "kernel_shape": settings["window"]}
                 self.node("AveragePool", [x], output, **window, count_include_pad=1)
+            case "upsample":
+                scales = self.array(f"{output}.scales", [1, 1, *settings["factor"]])
+                # An empty name stands for an input that is left out.
+                self.node("Resize", [x, "", scales], output, **_NEAREST)
             case "mean":
                 self.node("ReduceMean", [x], output, axes=list(pixels), keepdims=int(settings["keepdims"]))
             case "sum":
@@ -178,6 +182,10 @@ class _Writer:
                 self.node("Mul", [x, self.node("Sigmoid", [x], f"{output}.sigmoid")], output)
             case _:
                 self.node({"relu": "Relu", "sigmoid": "Sigmoid", "tanh": "Tanh"}[function], [x], output)
+
+
+# A pixel reads the one that it was made of.
+_NEAREST = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
 
 
 def _windows(settings: Mapping[str, Any]) -> dict[str, Any]:

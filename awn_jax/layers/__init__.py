@@ -5,12 +5,13 @@ from awn_jax.layers.dense import Dense, TriDense
 from awn_jax.layers.depthwise import DepthwiseConv
 from awn_jax.layers.dropout import Dropout, dropout
 from awn_jax.layers.grouped import GroupedConv
-from awn_jax.layers.head import AnyWidthHead
+from awn_jax.layers.head import AnyWidthHead, Head, PixelHead
 from awn_jax.layers.merge import Concatenate
 from awn_jax.layers.norm import BatchNorm, Norm
 from awn_jax.layers.op import Layer, Op
 from awn_jax.layers.pointwise import activation, add, relu, relu6, silu
 from awn_jax.layers.pooling import global_mean, max_pool, mean_pool
+from awn_jax.layers.resizing import upsample
 from awn_jax.layers.shuffle import ChannelShuffle
 from awn_jax.layers.slimmable import CalibratedBatchNorm, SwitchableBatchNorm
 
@@ -25,9 +26,11 @@ __all__ = [
     "DepthwiseConv",
     "Dropout",
     "GroupedConv",
+    "Head",
     "Layer",
     "Norm",
     "Op",
+    "PixelHead",
     "SwitchableBatchNorm",
     "TriConv",
     "TriDense",
@@ -40,4 +43,5 @@ __all__ = [
     "relu",
     "relu6",
     "silu",
+    "upsample",
 ]

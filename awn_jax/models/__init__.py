@@ -4,6 +4,7 @@ from typing import Any
 
 from awn_jax import registry
 from awn_jax.models.base import AnyWidthClassifier, AnyWidthNetwork
+from awn_jax.models.fpn import FPN
 from awn_jax.models.lenet import LeNet3C1L
 from awn_jax.models.mobilenet_v1 import MobileNetV1
 from awn_jax.models.mobilenet_v2 import MobileNetV2
@@ -11,14 +12,17 @@ from awn_jax.models.options import Options, StagedOptions
 from awn_jax.models.parts import Parts
 from awn_jax.models.resnet import ResNet
 from awn_jax.models.shufflenet import ShuffleNetV1
+from awn_jax.models.unet import UNet
 from awn_jax.network import axes, distinct_widths
 
 MODELS: dict[str, type[AnyWidthNetwork] | str] = {
+    "fpn": FPN,
     "lenet_3c1l": LeNet3C1L,
     "mobilenet_v1": MobileNetV1,
     "mobilenet_v2": MobileNetV2,
     "resnet": ResNet,
     "shufflenet_v1": ShuffleNetV1,
+    "unet": UNet,
 }
 # What a benchmark takes where none is named: a network, and images that it is made for.
 DEFAULT, DEFAULT_IMAGE_SIZE = "lenet_3c1l", (28, 28, 1)
@@ -42,6 +46,7 @@ def find(name: str) -> type[AnyWidthNetwork]:
 __all__ = [
     "DEFAULT",
     "DEFAULT_IMAGE_SIZE",
+    "FPN",
     "MODELS",
     "AnyWidthClassifier",
     "AnyWidthNetwork",
@@ -53,6 +58,7 @@ __all__ = [
     "ResNet",
     "ShuffleNetV1",
     "StagedOptions",
+    "UNet",
     "axes",
     "distinct_widths",
     "find",

@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 
 from awn_jax import families, widths
 from awn_jax.layers import activation, add, global_mean
+from awn_jax.models.backbone import Backbone
 from awn_jax.models.base import AnyWidthClassifier
 from awn_jax.models.options import StagedOptions, changed
 from awn_jax.models.parts import Parts, check_image_size, divisible_by_8
@@ -63,7 +64,43 @@ class InvertedResidual(nnx.Module):
         return add(self.shortcut(x, width) if self.shortcut else x, y)
 
 
-class MobileNetV2(AnyWidthClassifier):
+class MobileNetV2Backbone(Backbone):
+    """Conv 3×3 – 17 inverted residuals.
+
+    Args:
+        make: makes the layers.
+        planes: of the images.
+        options: form, strides and blocks.
+    """
+
+    def __init__(self, make: Parts, planes: int, options: MobileNetV2Options):
+        cifar = options.form == "cifar"
+        self.function: Literal["relu", "relu6"] = "relu" if cifar else "relu6"
+        axis, reached = make.scaled(STEM), options.stem_stride or (1 if cifar else 2)
+        self.stem = make.conv_norm(widths.Axis.whole(planes), axis, 3, reached)
+        blocks: list[InvertedResidual] = []
+        # What is found at each stride, and behind how many blocks.
+        ends = {reached: (axis, 0)}
+        counts = options.counts([count for _, _, count, _ in STAGES])
+        for stage, ((expansion, channels, _, stride), count) in enumerate(zip(STAGES, counts, strict=True)):
+            outputs = make.scaled(channels)
+            for number in range(count):
+                step = stride if number == 0 and not (cifar and stage == UNSTRIDED) else 1
+                blocks.append(InvertedResidual(make, axis, outputs, expansion, step, cifar))
+                axis, reached = outputs, reached * step
+                ends[reached] = (axis, len(blocks))
+        self.blocks = nnx.List(blocks)
+        self.strides = tuple(ends)
+        self.level_axes, self._ends = zip(*ends.values(), strict=True)
+
+    def levels(self, x: Float[Array, "B H W P"], width: widths.AnyWidth = 1) -> list[Float[Array, "B h w C"]]:
+        values = [activation(self.stem(x, width), self.function)]
+        for block in self.blocks:
+            values.append(block(values[-1], width))
+        return [values[end] for end in self._ends]
+
+
+class MobileNetV2(MobileNetV2Backbone, AnyWidthClassifier):
     """Conv 3×3 – 17 inverted residuals – conv 1×1 to four times the channels – mean – dense.
 
     Ordinary networks do not slice the 1,280 channels of the last convolution, as published; triangular ones do.
@@ -103,25 +140,11 @@ class MobileNetV2(AnyWidthClassifier):
         cifar = options.form == "cifar"
         stem_stride = options.stem_stride or (1 if cifar else 2)
         check_image_size("MobileNetV2", image_size, stem_stride * (8 if cifar else 16))
+        super().__init__(make, image_size[-1], options)
         self.dropout = options.dropout
-        self.function: Literal["relu", "relu6"] = "relu" if cifar else "relu6"
-        axis = make.scaled(STEM)
-        self.stem = make.conv_norm(widths.Axis.whole(image_size[-1]), axis, 3, stem_stride)
-        blocks = []
-        counts = options.counts([count for _, _, count, _ in STAGES])
-        for stage, ((expansion, channels, _, stride), count) in enumerate(zip(STAGES, counts, strict=True)):
-            outputs = make.scaled(channels)
-            for number in range(count):
-                first = number == 0 and not (cifar and stage == UNSTRIDED)
-                blocks.append(InvertedResidual(make, axis, outputs, expansion, stride if first else 1, cifar))
-                axis = outputs
-        self.blocks = nnx.List(blocks)
         tail = make.unsliced(TAIL)
-        self.tail = make.conv_norm(axis, tail, 1)
+        self.tail = make.conv_norm(self.level_axes[-1], tail, 1)
         self.head = make.head(tail, 1, classes)
 
     def features(self, x: Float[Array, "B H W P"], width: widths.AnyWidth = 1) -> Float[Array, "B C"]:
-        x = activation(self.stem(x, width), self.function)
-        for block in self.blocks:
-            x = block(x, width)
-        return global_mean(activation(self.tail(x, width), self.function))
+        return global_mean(activation(self.tail(self.levels(x, width)[-1], width), self.function))

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 
 from awn_jax import families, widths
 from awn_jax.layers import ChannelShuffle, Concatenate, Conv, Dense, DepthwiseConv, GroupedConv, Layer, Norm
-from awn_jax.layers.head import AnyWidthHead
+from awn_jax.layers.head import AnyWidthHead, PixelHead
 from awn_jax.models.options import Options
 
 # How a publication rounds the number of channels at a width.
@@ -171,6 +171,10 @@ class Parts:
     def head(self, inputs: widths.Axis, pixels: int, classes: int) -> AnyWidthHead:
         """The last layer, see `layers.AnyWidthHead`."""
         return AnyWidthHead(inputs, pixels, classes, dtype=self.dtype, rngs=self.rngs)
+
+    def pixel_head(self, inputs: widths.Axis, outputs: int) -> PixelHead:
+        """The last layer of a network that answers for every pixel, see `layers.PixelHead`."""
+        return PixelHead(inputs, outputs, dtype=self.dtype, rngs=self.rngs)
 
     @property
     def _common(self) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 
 from awn_jax import families, widths
 from awn_jax.layers import add, global_mean, max_pool, relu
+from awn_jax.models.backbone import Backbone
 from awn_jax.models.base import AnyWidthClassifier
 from awn_jax.models.options import StagedOptions, changed
 from awn_jax.models.parts import Parts, check_image_size, truncated
@@ -77,7 +78,43 @@ def projection(make: Parts, inputs: widths.Axis, outputs: widths.Axis, stride: i
     return None if stride == 1 and inputs == outputs else make.conv_norm(inputs, outputs, 1, stride)
 
 
-class ResNet(AnyWidthClassifier):
+class ResNetBackbone(Backbone):
+    """A stem – four stages of blocks, from the second on with stride 2.
+
+    Args:
+        make: makes the layers.
+        planes: of the images.
+        options: depth, form and blocks.
+    """
+
+    def __init__(self, make: Parts, planes: int, options: ResNetOptions):
+        self.pools = options.form == "imagenet"
+        axis, reached = make.scaled(STEM), 4 if self.pools else 1
+        size, stride = (7, 2) if self.pools else (3, 1)
+        self.stem = make.conv_norm(widths.Axis.whole(planes), axis, size, stride)
+        published, bottleneck = DEPTHS[options.depth]
+        blocks: list[Basic | Bottleneck] = []
+        # What is found at each stride, and behind how many blocks.
+        ends = {reached: (axis, 0)}
+        for channels, count in zip(STAGES, options.counts(published), strict=True):
+            for number in range(count):
+                stride = 2 if number == 0 and channels != STAGES[0] else 1
+                blocks.append((Bottleneck if bottleneck else Basic)(make, axis, channels, stride))
+                axis, reached = blocks[-1].outputs, reached * stride
+                ends[reached] = (axis, len(blocks))
+        self.blocks = nnx.List(blocks)
+        self.strides = tuple(ends)
+        self.level_axes, self._ends = zip(*ends.values(), strict=True)
+
+    def levels(self, x: Float[Array, "B H W P"], width: widths.AnyWidth = 1) -> list[Float[Array, "B h w C"]]:
+        x = relu(self.stem(x, width))
+        values = [max_pool(x, 3, strides=2, padding=1) if self.pools else x]
+        for block in self.blocks:
+            values.append(block(values[-1], width))
+        return [values[end] for end in self._ends]
+
+
+class ResNet(ResNetBackbone, AnyWidthClassifier):
     """A stem – four stages of blocks, from the second on with stride 2 – mean – dense.
 
     Args:
@@ -111,25 +148,10 @@ class ResNet(AnyWidthClassifier):
     ):
         options = changed(options or ResNetOptions(), named)
         make = Parts(options, family=family, implementation=implementation, rngs=rngs, rounding=truncated)
-        self.pools = options.form == "imagenet"
-        check_image_size("ResNet", image_size, 32 if self.pools else 8)
+        check_image_size("ResNet", image_size, 32 if options.form == "imagenet" else 8)
+        super().__init__(make, image_size[-1], options)
         self.dropout = options.dropout
-        planes, axis = widths.Axis.whole(image_size[-1]), make.scaled(STEM)
-        self.stem = make.conv_norm(planes, axis, 7, 2) if self.pools else make.conv_norm(planes, axis, 3)
-        published, bottleneck = DEPTHS[options.depth]
-        blocks: list[Basic | Bottleneck] = []
-        for channels, count in zip(STAGES, options.counts(published), strict=True):
-            for number in range(count):
-                stride = 2 if number == 0 and channels != STAGES[0] else 1
-                blocks.append((Bottleneck if bottleneck else Basic)(make, axis, channels, stride))
-                axis = blocks[-1].outputs
-        self.blocks = nnx.List(blocks)
-        self.head = make.head(axis, 1, classes)
+        self.head = make.head(self.level_axes[-1], 1, classes)
 
     def features(self, x: Float[Array, "B H W P"], width: widths.AnyWidth = 1) -> Float[Array, "B C"]:
-        x = relu(self.stem(x, width))
-        if self.pools:
-            x = max_pool(x, 3, strides=2, padding=1)
-        for block in self.blocks:
-            x = block(x, width)
-        return global_mean(x)
+        return global_mean(self.levels(x, width)[-1])

@@ -13,6 +13,7 @@ import string
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import jax
 import numpy as np
 from jaxtyping import Float, Int, Num, Shaped
 
@@ -91,8 +92,9 @@ def write(
     """
     if outputs.shape[:2] != (len(rows), len(images)):
         raise ValueError(f"outputs must be of {len(rows)} widths and {len(images)} images, got shape {outputs.shape}")
-    answers, truth = task.answers(outputs, images.class_names), task.truth(images.labels, images.class_names)
-    confidence, quality = task.confidence(outputs), task.quality(outputs, images.labels)
+    targets, names = task.targets(images.gathered(task.entries)), task.named(images.class_names, images.point_names)
+    answers, truth = task.answers(outputs, names), task.truth(targets, names)
+    confidence, quality = task.confidence(outputs), task.quality(outputs, targets)
     measured = latency_ms or {}
     content = {
         "about": about,
@@ -111,9 +113,15 @@ def write(
             {
                 "number": int(i),
                 "truth": truth[i],
+                "drawn": task.drawn_truth(jax.tree.map(lambda values, i=i: np.asarray(values[i]), targets)),
                 "image": _picture(images.example(int(i))["image"]),
                 "answers": [
-                    [str(answers[n, i]), round(float(confidence[n, i]), 4), round(float(quality[n, i]), 4)]
+                    [
+                        str(answers[n, i]),
+                        round(float(confidence[n, i]), 4),
+                        round(float(quality[n, i]), 4),
+                        task.drawn(outputs[n, i]),
+                    ]
                     for n in range(len(rows))
                 ],
             }

@@ -129,8 +129,8 @@ class Classifier:
             raise ValueError(f"width must be None with deadline_s or confidence, got {width}")
         if width is not None:
             widths.exact_width(width)
-        crop = self.config.data.crop if self.config else 1.0
-        pixels, single = pictures.batch(images, self.facts.image_size, crop)
+        brought = (self.config.data.crop, self.config.data.fit) if self.config else ()
+        pixels, single = pictures.batch(images, self.facts.image_size, *brought)
         x = np.asarray(self._preparation.normalised(jnp.asarray(pixels)))
         if limited:
             found = self._climb(x, deadline_s, confidence)

@@ -4,9 +4,12 @@ from typing import Any
 
 from awn_jax import registry
 from awn_jax.tasks.classify import LOSSES, Classification, cross_entropy
+from awn_jax.tasks.detect import Detection
+from awn_jax.tasks.keypoints import KeyPoints
+from awn_jax.tasks.segment import Segmentation
 from awn_jax.tasks.task import Metric, Task
 
-TASKS: dict[str, type[Task]] = {Classification.name: Classification}
+TASKS: dict[str, type[Task]] = {kind.name: kind for kind in (Classification, Segmentation, Detection, KeyPoints)}
 
 
 def make(name: str = Classification.name, loss: str = "cross_entropy", smoothing: float = 0.0) -> Task:
@@ -32,4 +35,15 @@ def make(name: str = Classification.name, loss: str = "cross_entropy", smoothing
     return kind()
 
 
-__all__ = ["LOSSES", "TASKS", "Classification", "Metric", "Task", "cross_entropy", "make"]
+__all__ = [
+    "LOSSES",
+    "TASKS",
+    "Classification",
+    "Detection",
+    "KeyPoints",
+    "Metric",
+    "Segmentation",
+    "Task",
+    "cross_entropy",
+    "make",
+]

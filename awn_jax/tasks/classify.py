@@ -4,7 +4,7 @@ Dimensions: N widths, B examples of a batch, K classes.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -65,6 +65,9 @@ class Classification(Task):
     def __init__(self, loss: Loss = cross_entropy, smoothing: float = 0.0):
         self.loss, self.smoothing = loss, smoothing
 
+    def targets(self, examples: Mapping[str, Any]) -> Any:
+        return examples["label"]
+
     def losses(self, outputs: Float[Array, "N B K"], targets: Num[Array, "B ..."]) -> Float[Array, "N B"]:
         return self.loss(outputs, smoothed(targets, outputs.shape[-1], self.smoothing) if self.smoothing else targets)
 
@@ -89,7 +92,7 @@ class Classification(Task):
             "images": totals["images"] + counted.sum(dtype=totals["images"].dtype),
         }
 
-    def finish(self, totals: Totals) -> dict[str, Float[np.ndarray, " N"]]:
+    def finish(self, totals: Totals, tallies: Sequence[Any] = ()) -> dict[str, Float[np.ndarray, " N"]]:
         images = float(totals["images"])
         return {name: np.asarray(totals[name], np.float64) / images for name in self.metrics}
 

@@ -1,5 +1,8 @@
 """What a network is for: its losses and its metrics, at many widths at once.
 
+What a task learns from and is scored by are entries of an example: `label` for a class, and whatever arrays of a fixed shape a
+source gives beside it, such as `boxes`, `instances` or `points`.
+
 Dimensions: N widths, B examples of a batch.
 """
 
@@ -13,6 +16,8 @@ from jaxtyping import Array, Bool, Float, Shaped
 Outputs = Array
 Targets = Any
 Totals = Any
+# What one batch adds to a metric that is no sum; a task's own.
+Tally = Any
 
 
 class Metric(NamedTuple):
@@ -39,15 +44,33 @@ class Task(abc.ABC):
     Attributes:
         name: by which a config asks for it.
         metrics: how each is shown, the one that curves are drawn of first; larger is better for that one.
+        entries: of an example, which the task takes for targets.
     """
 
     name: ClassVar[str]
     metrics: ClassVar[Mapping[str, Metric]]
+    entries: ClassVar[tuple[str, ...]] = ("label",)
 
     @property
     def metric(self) -> str:
         """The name of the metric that curves are drawn of."""
         return next(iter(self.metrics))
+
+    def named(self, class_names: Sequence[str], point_names: Sequence[str]) -> tuple[str, ...]:
+        """What the outputs tell apart, of the names that a set of images gives: its classes, unless a task says otherwise."""
+        return tuple(class_names)
+
+    def outputs(self, classes: int) -> int:
+        """How many outputs a network has in each place.
+
+        Args:
+            classes: how many things it is to tell apart.
+        """
+        return classes
+
+    def targets(self, examples: Mapping[str, Any]) -> Targets:
+        """The targets of a batch of examples: those of the task's entries, by name, unless a task says otherwise."""
+        return {name: examples[name] for name in self.entries}
 
     @abc.abstractmethod
     def losses(self, outputs: Outputs, targets: Targets) -> Float[Array, "N B"]:
@@ -65,9 +88,23 @@ class Task(abc.ABC):
     def update(self, totals: Totals, outputs: Outputs, targets: Targets, counted: Bool[Array, " B"]) -> Totals:
         """Totals with one more batch, of which some examples count; traced."""
 
+    def found(self, outputs: Outputs, targets: Targets) -> Any:
+        """What the host must see of the outputs of a batch, where totals are not enough for a metric: a tree of arrays with
+        leading axes [N, B], or nothing; traced."""
+        return ()
+
+    def tally(self, found: Any, targets: Targets) -> Tally:
+        """What a batch adds to such a metric; on the host, and for the examples that count alone.
+
+        Args:
+            found: as `found` gave it, as NumPy arrays.
+            targets: as `targets` gave them, likewise.
+        """
+        raise NotImplementedError
+
     @abc.abstractmethod
-    def finish(self, totals: Totals) -> dict[str, Float[np.ndarray, " N"]]:
-        """The metrics of all widths, by name."""
+    def finish(self, totals: Totals, tallies: Sequence[Tally] = ()) -> dict[str, Float[np.ndarray, " N"]]:
+        """The metrics of all widths, by name; from the totals, and from the tallies of all batches where a task makes any."""
 
     @abc.abstractmethod
     def quality(self, outputs: np.ndarray, targets: Any) -> Float[np.ndarray, "N images"]:
@@ -85,6 +122,17 @@ class Task(abc.ABC):
     @abc.abstractmethod
     def truth(self, targets: Any, class_names: Sequence[str]) -> list[str]:
         """Each target in words, as `answers` says it."""
+
+    def drawn(self, output: Float[np.ndarray, "..."]) -> str:
+        """Where the output for one image says that things are: SVG elements, in a picture of 1 × 1 that lies over the image.
+
+        Nothing, unless a task says otherwise.
+        """
+        return ""
+
+    def drawn_truth(self, target: Any) -> str:
+        """The target of one image, drawn likewise."""
+        return ""
 
     @abc.abstractmethod
     def confidence(self, outputs: np.ndarray) -> Float[np.ndarray, "*N"]:

@@ -139,8 +139,8 @@ def _calibrate(
     moments = _make_moments(graphdef, preparation, width, list(chosen))
     state = replicate(state, mesh)
     parts = []
-    for images, _, counted in once_through(data, mesh, batch_size):
-        found = jax.device_get(moments(state, images, counted))
+    for batch, counted in once_through(data, mesh, batch_size):
+        found = jax.device_get(moments(state, batch["image"], counted))
         parts.append((int(counted.sum()), found))
     for name, norm in chosen.items():
         mean, var = _joined([(count, *found[name]) for count, found in parts])

@@ -72,7 +72,7 @@ def nested(
         params: its parameters.
         rest: all else that it holds.
         images: as the network expects them.
-        targets: of the task; for a classifier, labels [B], or shares of the classes [B, K].
+        targets: what `task.targets` gives; for a classifier, labels [B], or shares of the classes [B, K].
         plan: the widths.
         key: of the draws and the dropout.
         task: whose losses they are; `Classification(loss)` takes a loss of one's own.

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array
 
-from awn_jax.layers import AnyWidthHead, Norm
+from awn_jax.layers import Head, Norm
 from awn_jax.training.objectives import Cast, as_they_are
 from awn_jax.training.places import place
 
@@ -24,7 +24,7 @@ def cast(model: nnx.Module, dtype: str) -> Cast:
     """
     if not dtype:
         return as_they_are
-    spared = {path for path, module in nnx.iter_modules(model) if isinstance(module, Norm | AnyWidthHead)}
+    spared = {path for path, module in nnx.iter_modules(model) if isinstance(module, Norm | Head)}
 
     def narrowed(path: Any, value: Array) -> Array:
         layer, _ = place(path)

@@ -123,7 +123,7 @@ def make_train_steps(
     def one_step(constants: Any, state: TrainState, row: Any) -> tuple[TrainState, Metrics]:
         width_key, image_key = jax.random.split(jax.random.fold_in(state.key, state.step))
         examples = preparation.for_training(image_key, feed.batch(constants, row))
-        images, targets = examples["image"].astype(recipe.compute or jnp.float32), examples["label"]
+        images, targets = examples["image"].astype(recipe.compute or jnp.float32), task.targets(examples)
         learnt = learn(graphdef, state.params, state.rest, images, targets, plan, width_key, task, cast=cast)
         updates, opt_state = optimizer.update(learnt.gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)

@@ -24,7 +24,7 @@ class DeviceFeed(Feed):
         self._stream = stream
         self._sharding = NamedSharding(mesh, PartitionSpec(None, BATCH_AXIS))
         images = in_memory(stream.examples)
-        self.constants = {"image": replicate(images.images, mesh), "label": replicate(images.labels, mesh)}
+        self.constants = replicate(images.arrays, mesh)
         self.most_steps = 1 << 20
 
     def steps(self, start: int, count: int) -> Int[Array, "S B"]:

@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array, Bool, Int, Num
+from jaxtyping import Array, Bool
 
-from awn_jax.data.examples import Examples
+from awn_jax.data.examples import Example, Examples
 from awn_jax.data.feeds.feed import BATCH_AXIS
 
 # What a batch holds by default: images, and pixels of them, planes not counted.
@@ -26,8 +26,8 @@ def usual_batch(image_size: tuple[int, int, int]) -> int:
 
 def once_through(
     data: Examples, mesh: Mesh, batch_size: int | None = None
-) -> Iterator[tuple[Num[Array, "B H W P"], Int[Array, " B"], Bool[Array, " B"]]]:
-    """Every image once, in order: images, labels and which of them count, each batch split over the mesh.
+) -> Iterator[tuple[Example, Bool[Array, " B"]]]:
+    """Every example once, in order: a batch of them, and which of them count, split over the mesh.
 
     Args:
         data: the images, at least one.
@@ -55,6 +55,4 @@ def once_through(
             batch, positions = following.result(), np.arange(start, start + batch_size)
             if start != starts[-1]:
                 following = reader.submit(data.batch, (positions + batch_size) % len(data))
-            parts = batch["image"], batch["label"], positions < len(data)
-            images, labels, counted = (jax.device_put(values, sharded) for values in parts)
-            yield images, labels, counted
+            yield jax.device_put((batch, positions < len(data)), sharded)

@@ -5,16 +5,16 @@ affair: `load` sees to them, the same for all.
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tqdm
 
-from awn_jax.data import checks, decoding
+from awn_jax.data import checks, decoding, geometry
 from awn_jax.data.checks import DataError
 from awn_jax.data.examples import Examples, threads
 from awn_jax.data.photographs import Photographs, Records
-from awn_jax.data.sources import digits, folder, npz, tfds
+from awn_jax.data.sources import coco, digits, folder, npz, tfds
 from awn_jax.data.sources.found import Found, Request
 
 __all__ = ["SOURCES", "load"]
@@ -24,6 +24,7 @@ SOURCES: dict[str, Callable[[Request], Found | Records]] = {
     "digits": digits.read,
     "npz:PATH": npz.read,
     "folder:PATH": folder.read,
+    "coco:PATH": coco.read,
 }
 
 
@@ -37,43 +38,58 @@ def load(
     skip_bad: bool = False,
     test_share: float = 0.2,
     seed: int = 0,
+    entries: Sequence[str] = ("label",),
+    fit: geometry.Fit = "crop",
 ) -> Examples:
     """One split of an image set: in memory, or, if it is made of pictures in files, opened as they are asked for.
 
     Args:
         name: `digits` (scikit-learn's handwritten digits, enlarged to 28 × 28), `npz:PATH` (arrays `x_<split>`, `y_<split>`
-            and perhaps `class_names`), `folder:PATH` (`<split>/<class>/<picture>` or `<class>/<picture>`), or the name of a
-            TFDS set, such as `fashion_mnist`.
+            and perhaps `class_names`), `folder:PATH` (`<split>/<class>/<picture>` or `<class>/<picture>`), `coco:PATH`
+            (`<split>.json` beside `<split>/<picture>`), or the name of a TFDS set, such as `fashion_mnist`.
         split: `train` or `test`, or what the set's author chose; a TFDS set takes TFDS expressions (`train[:90%]`).
         data_dir: where TFDS keeps its prepared sets; None for $TFDS_DATA_DIR, else ~/tensorflow_datasets.
         image_size: height and width in pixels, or one number for both, that images are brought to; and the number of planes,
             if they are to be converted. Empty for their own size, if they share one.
-        crop: share of the shorter side that is kept, see `geometry.fitted`; None if images must have that size already.
+        crop: share of the shorter side that is kept, see `geometry.part`; None if images must have that size already.
         skip_bad: decode all pictures now, and leave out those that cannot be read.
         test_share: of a folder that has no splits, how much of each class is held out as `test`.
         seed: which pictures those are.
+        entries: what an example must have beside its image.
+        fit: see `geometry.part`.
 
     Warns with a `DataWarning` where something is likely not what was meant, and of the pictures that are left out.
 
     Raises:
-        DataError: if the set or split is not there or is not labelled images.
+        DataError: if the set or split is not there, is not labelled images, or lacks an entry.
     """
     prefix, colon, rest = name.partition(":")
     read = {form.partition(":")[:2]: read for form, read in SOURCES.items()}.get((prefix, colon))
-    request = Request(rest if read else name, split, data_dir, test_share, seed)
+    request = Request(rest if read else name, split, data_dir, test_share, seed, tuple(entries))
     size = (image_size * 2)[:2] if len(image_size) == 1 else image_size
     try:
         found = read(request) if read else tfds.read(request)
         if isinstance(found, Found):
             images = found.checked()
-            return images.resized((size[0], size[1]), crop) if size and crop is not None else images
-        photographs = _sized(found, size, crop)
+            _check_entries(images, entries, name)
+            return images.resized((size[0], size[1]), crop, fit) if size and crop is not None else images
+        photographs = dataclasses.replace(_sized(found, size, crop), fit_by=fit)
+        _check_entries(photographs, entries, name)
         return _sound(photographs, f"{split} of {name}") if skip_bad else photographs
     except tfds.UnknownSetError as error:
         forms = ", ".join(repr(form) for form in SOURCES)
         raise DataError(f"data name {name!r} is neither {forms} nor a TFDS set: {error}") from error
     except MemoryError as error:
         raise DataError(f"{split} of {name} must fit in memory: {error or 'there is not enough'}") from error
+
+
+def _check_entries(examples: Examples, wanted: Sequence[str], name: str) -> None:
+    lacking = [entry for entry in wanted if entry not in examples.entries]
+    if lacking:
+        raise DataError(
+            f"data.name must be a set whose examples have {', '.join(wanted)} for this task, got {name!r}, which has no "
+            f"{', '.join(lacking)}"
+        )
 
 
 def _sized(records: Records, size: tuple[int, ...], crop: float | None) -> Photographs:

@@ -20,6 +20,7 @@ class Request:
         data_dir: where TFDS keeps its prepared sets; None for $TFDS_DATA_DIR, else ~/tensorflow_datasets.
         test_share: of a set that has no splits, how much is held out as `test`.
         seed: which examples those are.
+        entries: what is wanted of an example beside its image; a source that has more may leave it out.
     """
 
     location: str
@@ -27,6 +28,7 @@ class Request:
     data_dir: str | None = None
     test_share: float = 0.2
     seed: int = 0
+    entries: tuple[str, ...] = ("label",)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -26,9 +26,12 @@ Transform = Callable[..., dict[str, Any]]
 
 TRANSFORMS: dict[str, Transform | str] = {
     "random_resized_crop": pictures.random_resized_crop,
+    "scale_jitter": pictures.scale_jitter,
     "rand_augment": policy.rand_augment,
     "crop_flip": device.crop_flip,
     "flip": device.flip,
+    "flip_vertical": device.flip_vertical,
+    "transpose": device.transpose,
     "shift": device.shift,
     "colour_jitter": device.colour_jitter,
     "mixup": mixing.mixup,
@@ -44,6 +47,7 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "alpha": (1e-3, 1e3),
     "share": (0, 1),
     "least": (1e-3, 1),
+    "most": (1, 100),
     "stretch": (1, 100),
     "count": (0, 100),
     "strength": (0, policy.STRONGEST),

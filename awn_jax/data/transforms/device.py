@@ -1,7 +1,7 @@
 """Transforms of a batch, compiled into the training step.
 
 Each is a pure function `(key, examples, **options) -> examples`; `examples["image"]` is [B, H, W, P], uint8 in 0 to 255 or
-floats, and is of the same type and shape on the way out.
+floats, and is of the same type and shape on the way out. Boxes, points and instances are moved along, see `geometry.moved`.
 
 Dimensions: B batch, H height, W width, P planes.
 """
@@ -14,14 +14,43 @@ from jax import lax
 from jaxtyping import Array, Bool, Float, Num, PRNGKeyArray
 
 from awn_jax.data.images import white
+from awn_jax.data.transforms import places
 
 Examples = dict[str, Any]
 
 
-def flip(key: PRNGKeyArray, examples: Examples) -> Examples:
-    """Each image mirrored, left to right, half of the time."""
+def flip(key: PRNGKeyArray, examples: Examples, pairs: tuple[tuple[int, int], ...] = ()) -> Examples:
+    """Each image mirrored, left to right, half of the time.
+
+    Args:
+        key: of the random numbers.
+        examples: the batch.
+        pairs: numbers of key points that change places, as a left and a right ear do.
+    """
+    return places.either(drawn(key, 0.5, examples["image"]), places.mirrored(examples, pairs), examples)
+
+
+def flip_vertical(key: PRNGKeyArray, examples: Examples, pairs: tuple[tuple[int, int], ...] = ()) -> Examples:
+    """Each image mirrored, top to bottom, half of the time; arguments are those of `flip`."""
+    upside_down = places.transposed(places.mirrored(places.transposed(examples), pairs))
+    return places.either(drawn(key, 0.5, examples["image"]), upside_down, examples)
+
+
+def transpose(key: PRNGKeyArray, examples: Examples, pairs: tuple[tuple[int, int], ...] = ()) -> Examples:
+    """Rows and columns of each image exchanged half of the time: with both flips, all eight ways to look at a square.
+
+    Args:
+        key: of the random numbers.
+        examples: the batch; images are square.
+        pairs: see `flip`.
+
+    Raises:
+        ValueError: if images are not square.
+    """
     images = examples["image"]
-    return {**examples, "image": jnp.where(drawn(key, 0.5, images), images[:, :, ::-1], images)}
+    if images.shape[1] != images.shape[2]:
+        raise ValueError(f"transpose takes square images, got {images.shape[1]} × {images.shape[2]}")
+    return places.either(drawn(key, 0.5, images), places.transposed(examples, pairs), examples)
 
 
 def shift(key: PRNGKeyArray, examples: Examples, shift: int = 4) -> Examples:
@@ -33,7 +62,7 @@ def shift(key: PRNGKeyArray, examples: Examples, shift: int = 4) -> Examples:
     corners = jax.random.randint(key, (batch, 2), 0, 2 * shift + 1, jnp.int32)
     corners = jnp.pad(corners, ((0, 0), (0, 1)))
     cut = jax.vmap(lambda image, corner: lax.dynamic_slice(image, corner, size))
-    return {**examples, "image": cut(padded, corners)}
+    return {**places.shifted(examples, shift - corners[:, :2]), "image": cut(padded, corners)}
 
 
 def crop_flip(key: PRNGKeyArray, examples: Examples, shift: int = 4) -> Examples:

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Num, PRNGKeyArray
 
 from awn_jax.data.transforms.device import as_stored, drawn
+from awn_jax.data.transforms.places import check_alone
 
 Examples = dict[str, Any]
 
@@ -31,6 +32,7 @@ def mixup(key: PRNGKeyArray, examples: Examples, classes: int, alpha: float = 0.
 
     Source: mixup: Beyond Empirical Risk Minimization (Zhang et al., 2018).
     """
+    check_alone(examples, "mixup")
     images = examples["image"]
     weight_key, share_key = jax.random.split(key)
     weight = _weights(weight_key, share_key, images, alpha, share)
@@ -56,6 +58,7 @@ def cutmix(key: PRNGKeyArray, examples: Examples, classes: int, alpha: float = 1
 
     Source: CutMix (Yun et al., 2019).
     """
+    check_alone(examples, "cutmix")
     images = examples["image"]
     weight_key, share_key, row_key, column_key = jax.random.split(key, 4)
     side = jnp.sqrt(1 - _weights(weight_key, share_key, images, alpha, share))[:, 0, 0, 0]

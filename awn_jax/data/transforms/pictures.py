@@ -1,4 +1,4 @@
-"""Transforms of one picture where it is read, by Pillow."""
+"""Transforms of one picture where it is read, by Pillow; what has a place in it is moved along."""
 
 import math
 from typing import Any
@@ -34,7 +34,7 @@ def random_resized_crop(
     """
     picture = example["image"]
     width, height = picture.size
-    box = geometry.centre_box(picture.size, size)
+    box = geometry.part(picture.size, size)
     for _ in range(_TRIES):
         area = rng.uniform(least, 1) * width * height
         ratio = size[1] / size[0] * math.exp(rng.uniform(-math.log(stretch), math.log(stretch)))
@@ -43,4 +43,32 @@ def random_resized_crop(
             left, upper = rng.uniform(0, width - across), rng.uniform(0, height - down)
             box = left, upper, left + across, upper + down
             break
-    return {**example, "image": geometry.cut(picture, box, size)}
+    return geometry.moved(example, box, size)
+
+
+@on_host
+def scale_jitter(
+    rng: np.random.Generator, example: dict[str, Any], size: tuple[int, int], least: float = 0.5, most: float = 2.0
+) -> dict[str, Any]:
+    """The picture enlarged by a factor drawn evenly on a logarithmic scale from [least, most]; 1 just fits all of it in.
+
+    Where it is larger than the result, a part from anywhere in it is taken; where it is smaller, it lies anywhere, zeros
+    around it.
+
+    Args:
+        rng: random numbers.
+        example: its image is a picture.
+        size: height and width in pixels.
+        least: the smallest factor, at most 1.
+        most: the largest, 1 or more.
+
+    Source: Simple Copy-Paste (Ghiasi et al., 2021), large-scale jittering.
+    """
+    picture = example["image"]
+    left, upper, right, lower = geometry.part(picture.size, size, fit="pad")
+    factor = math.exp(rng.uniform(math.log(least), math.log(most)))
+    across, down = (right - left) / factor, (lower - upper) / factor
+    left, upper = (
+        rng.uniform(*sorted((0, whole - part))) for whole, part in zip(picture.size, (across, down), strict=True)
+    )
+    return geometry.moved(example, (left, upper, left + across, upper + down), size)

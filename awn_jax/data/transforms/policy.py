@@ -9,6 +9,7 @@ import PIL.ImageEnhance
 import PIL.ImageOps
 
 from awn_jax.data.transforms.marks import on_host
+from awn_jax.data.transforms.places import check_alone
 
 Picture = PIL.Image.Image
 
@@ -31,6 +32,7 @@ def rand_augment(
 
     Source: RandAugment (Cubuk et al., 2019).
     """
+    check_alone(example, "rand_augment")
     picture = example["image"]
     for choice in rng.integers(len(OPERATIONS), size=count):
         # Either way: darker or brighter, to the left or to the right.
