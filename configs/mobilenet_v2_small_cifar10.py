@@ -12,7 +12,7 @@ numbers say how the methods compare here, not what MobileNetV2 reaches.
 from awn_jax import config as configs
 
 WIDER = {"model.multiplier": 0.7}
-RECIPES = {"awn": WIDER, "awn_fixed": WIDER, "awn_random": WIDER}
+RECIPES = {"awn": WIDER, "awn_fixed": WIDER, "awn_random": WIDER, "awn_core": {"model.multiplier": 0.6875}}
 
 
 def get_config(method="awn"):
