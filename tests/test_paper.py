@@ -254,6 +254,16 @@ def test_a_signal_lets_processes_save_and_end(results, flags, tmp_path, monkeypa
     assert not trainer.records.exists()
 
 
+def test_a_pair_without_a_config_is_left_out_where_others_serve(repository):
+    def pairs(models, datasets):
+        return [tuple(pair) for pair in targets.settings("table2", models, datasets, repository / "configs")]
+
+    here = [("lenet", "fmnist"), ("lenet", "cifar10"), ("mobilenet_v2", "cifar10")]
+    assert pairs(["lenet", "mobilenet_v2"], ["fmnist", "cifar10"]) == here
+    # Nothing else would be done for what is asked for, so it is kept, and its file missed later.
+    assert pairs(["mobilenet_v2"], ["fmnist", "cifar10"]) == [("mobilenet_v2", "fmnist"), ("mobilenet_v2", "cifar10")]
+
+
 # ── mistakes
 
 

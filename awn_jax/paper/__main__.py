@@ -2,6 +2,7 @@
 
     python -m awn_jax.paper table2                          # Fashion-MNIST, seed 0: twelve runs of 20 epochs
     python -m awn_jax.paper table2 --datasets fmnist cifar10 --seeds 0 1 2 --jobs 2
+    python -m awn_jax.paper table2 --models lenet mobilenet_v2 --datasets fmnist cifar10 cifar100    # the paper's five rows
     python -m awn_jax.paper all --no-train                  # from the records at hand, nothing is trained
     python -m awn_jax.paper table1 --datasets digits --config.train.epochs=1
 
@@ -36,7 +37,11 @@ def parse_arguments(argv: Sequence[str]) -> tuple[argparse.Namespace, dict[str, 
     )
     parser.add_argument("targets", nargs="+", choices=[*TARGETS, "all"], metavar="TARGET", help="see below, or all")
     parser.add_argument(
-        "--models", nargs="+", default=[targets.PAPERS_MODEL], metavar="NAME", help="networks (default: %(default)s)"
+        "--models",
+        nargs="+",
+        default=[targets.PAPERS_MODEL],
+        metavar="NAME",
+        help="networks; a pair of a network and a data set that has no config file is left out (default: %(default)s)",
     )
     parser.add_argument("--datasets", nargs="+", metavar="NAME", help="data sets (default: the target's)")
     parser.add_argument(
@@ -81,8 +86,9 @@ def main(argv: Sequence[str]) -> None:
     trainer = Trainer(parsed.configs, parsed.runs, folder, changes, parsed.data_dir)
     known = records.load_all(folder)
     seeds = parsed.seeds or (sorted({trial.seed for trial in known}) if parsed.no_train else [0])
-    wanted = targets.needed(parsed.targets, parsed.models, parsed.datasets, parsed.methods, seeds)
-    if parsed.methods and not targets.needed(parsed.targets, parsed.models, parsed.datasets, parsed.methods, [0]):
+    where = (parsed.models, parsed.datasets, parsed.configs)
+    wanted = targets.needed(parsed.targets, *where, parsed.methods, seeds)
+    if parsed.methods and not targets.needed(parsed.targets, *where, parsed.methods, [0]):
         has = dict.fromkeys(method for target in parsed.targets for method in TARGETS[target].methods)
         raise TrialError(
             f"--methods must name methods of {', '.join(parsed.targets)}, which are {', '.join(has)}; got "
@@ -95,7 +101,7 @@ def main(argv: Sequence[str]) -> None:
     pages = [
         output.Page(target, setting, parsed.out, parsed.update)
         for target in parsed.targets
-        for setting in targets.settings(target, parsed.models, parsed.datasets)
+        for setting in targets.settings(target, *where)
     ]
     for page in pages:
         page.check(made)

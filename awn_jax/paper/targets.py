@@ -1,6 +1,7 @@
 """Which training runs the tables and figures need."""
 
 import dataclasses
+import pathlib
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -148,15 +149,24 @@ TARGETS = {
 }
 
 
-def settings(target: str, models: Sequence[str], datasets: Sequence[str] | None) -> list[Setting]:
-    """Where a target is made: every network on every data set; its own data sets if none are named."""
-    return [Setting(model, dataset) for model in models for dataset in datasets or TARGETS[target].datasets]
+def settings(
+    target: str, models: Sequence[str], datasets: Sequence[str] | None, configs: pathlib.Path
+) -> list[Setting]:
+    """Where a target is made: every network on every data set; its own data sets if none are named.
+
+    A pair that has no config file is left out, if its network and its data set each have one with another.
+    """
+    every = [Setting(model, dataset) for model in models for dataset in datasets or TARGETS[target].datasets]
+    there = [setting for setting in every if (configs / setting.config).is_file()]
+    all_serve = all({pair[part] for pair in there} == {pair[part] for pair in every} for part in (0, 1))
+    return there if all_serve else every
 
 
 def needed(
     targets: Sequence[str],
     models: Sequence[str],
     datasets: Sequence[str] | None,
+    configs: pathlib.Path,
     methods: Sequence[str] | None,
     seeds: Sequence[int],
 ) -> list[Trial]:
@@ -166,6 +176,7 @@ def needed(
         targets: of `TARGETS`.
         models: networks.
         datasets: only these; None for each target's own.
+        configs: folder of the config files.
         methods: only these; None for all of each target.
         seeds: of the runs.
     """
@@ -173,7 +184,7 @@ def needed(
         Trial(setting, method, seed): None
         for seed in seeds
         for target in targets
-        for setting in settings(target, models, datasets)
+        for setting in settings(target, models, datasets, configs)
         for method in TARGETS[target].methods
         if methods is None or method in methods
     }
