@@ -15,7 +15,7 @@ from awn_jax import arguments as types
 from awn_jax import files, hardware, network
 from awn_jax import run as runs
 from awn_jax.anytime import LADDER, policy, timing
-from awn_jax.evaluation.outputs import outputs_at
+from awn_jax.evaluation.outputs import affordable, outputs_at
 from awn_jax.tasks import Metric
 
 
@@ -57,6 +57,7 @@ def main(argv: list[str] | None = None) -> None:
 
     # ── what the policies give
     task, metric = run.task, run.task.metrics[run.task.metric]
+    images = affordable(model, images, len(ladder))
     outputs = outputs_at(model, images, run.preparation, ladder)
     macs = network.costs(model, size, ladder).macs.tolist()
     targets = task.targets(images.gathered(task.entries))

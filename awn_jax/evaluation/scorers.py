@@ -4,12 +4,10 @@ Dimensions: B batch, N widths.
 """
 
 import abc
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax.sharding import Mesh
@@ -18,12 +16,11 @@ from jaxtyping import Array, Bool
 from awn_jax import hardware
 from awn_jax.data import Preparation, replicate
 from awn_jax.data.examples import Example
+from awn_jax.evaluation.outputs import NUMBERS, output_size
 from awn_jax.evaluation.totals import Program, Totals
 from awn_jax.models import AnyWidthNetwork
 from awn_jax.tasks import Task
 
-# The most numbers that the outputs of one program hold: 128 MiB in float32.
-NUMBERS = 1 << 25
 # Passes in one program, where every width has a pass of its own.
 PASSES = 8
 
@@ -62,9 +59,7 @@ def scorer(
         batch_size: number of images at a time.
         mesh: devices.
     """
-    like = jax.ShapeDtypeStruct((batch_size, *image_size), jnp.float32)
-    outputs = nnx.eval_shape(lambda model, x: model(x, 1), model, like)
-    few = max(1, NUMBERS // max(1, math.prod(outputs.shape)))
+    few = max(1, NUMBERS // (batch_size * output_size(model, image_size)))
     nests = model.nests(image_size)
     if nests and len(at) > few and hasattr(model.head, "at_active"):
         return _FromFeatures(model, at, preparation, task, few, mesh)

@@ -127,7 +127,7 @@ def sweep(
 ) -> Sweep:
     """Scores a network at every distinct sub-network in [minimum, 1], in one full-width pass for each batch.
 
-    Outputs are held for so many widths at a time that they take at most `scorers.NUMBERS` numbers. A network whose narrow
+    Outputs are held for so many widths at a time that they take at most `outputs.NUMBERS` numbers. A network whose narrow
     parts are not prefixes of the wide one has a pass for each width, and at most `MOST_WIDTHS` evenly spaced ones are scored.
 
     Args:

@@ -38,6 +38,8 @@ LISTED = (
     Listed("ResNet-18 (CIFAR)", "resnet", (32, 32, 3), 10, {"depth": 18, "form": "cifar"}),
     Listed("ResNet-50", "resnet", (224, 224, 3), 1000),
     Listed("ShuffleNetV1, g = 3", "shufflenet_v1", (224, 224, 3), 1000),
+    Listed("Pyramid on MobileNetV2", "fpn", (192, 256, 3), 7),
+    Listed("Pyramid on ResNet-18", "fpn", (192, 256, 3), 7, {"backbone": "resnet18"}),
 )
 
 HEAD = (

@@ -19,7 +19,7 @@ from jaxtyping import Float, Int, Num, Shaped
 
 from awn_jax import files
 from awn_jax.data import Examples
-from awn_jax.evaluation.outputs import outputs_at
+from awn_jax.evaluation.outputs import affordable, outputs_at
 from awn_jax.evaluation.sweep import Row, Sweep
 from awn_jax.models import AnyWidthNetwork
 from awn_jax.run import Run
@@ -50,7 +50,8 @@ def write_run(
         images: that were swept.
         latencies: milliseconds for one image by width, and on what machine, see `profile.latencies`.
     """
-    rows, shown = spread(sweep.rows, MOST_WIDTHS), images.take(MOST_IMAGES)
+    rows = spread(sweep.rows, MOST_WIDTHS)
+    shown = affordable(model, images.take(MOST_IMAGES), len(rows))
     outputs = outputs_at(model, shown, run.preparation, [row.width for row in rows])
     times, machine = latencies
     few = f" Examples are from the first {len(shown):,}." if len(shown) < len(images) else ""
