@@ -61,6 +61,9 @@ def test_papers_recipe_is_kept(repository):
         ({"train": {"epochs": "three"}}, "config.train.epochs must be of type float, got 'three'"),
         ({"train": {"epochs": -1}}, "train.epochs must be above 0 and finite, got -1"),
         ({"train": {"epochs": float("inf")}}, "train.epochs must be above 0 and finite, got inf"),
+        ({"train": {"seed": 10**19}}, "config.train.seed must be below 2^32, got 10000000000000000000"),
+        ({"data": {"image_size": [10**9]}}, "data.image_size must be height and width, or one number for both, up to"),
+        ({"data": {"std": [1e-300], "mean": [0.5]}}, "data.std must be from 1e-6 to 1e6, got"),
         ({"train": {"decay_factor": -0.1}}, "train.decay_factor must be above 0, got -0.1"),
         (
             {"widths": {"calibrate": 4}},
