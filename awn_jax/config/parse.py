@@ -106,7 +106,7 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         raise ConfigError(f"{where} must be of type {hint.__name__}, got {value!r}")
     # As far as a random key tells seeds apart.
     if hint is int and abs(value) >= 1 << 32:
-        raise ConfigError(f"{where} must be below 2^32, got {value}")
+        raise ConfigError(f"{where} must be below {1 << 32}, got {value}")
     return value
 
 
