@@ -99,6 +99,9 @@ def folder(path: pathlib.Path | str, name: str) -> pathlib.Path:
     text = os.fspath(path)
     if "://" in text or text.startswith(("gs:/", "s3:/")):
         raise NotWritableError(f"{name} must be a folder of this machine, got {text}")
+    if readable(text) != text:
+        # Orbax, and JSON, take no other names.
+        raise NotWritableError(f"{name} must have a name that is text, got {text!r}")
     try:
         place = pathlib.Path(text).expanduser()
         place.mkdir(parents=True, exist_ok=True)

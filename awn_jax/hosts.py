@@ -42,6 +42,8 @@ def join(coordinator: str | None, processes: int | None, process: int | None, se
     """
     if coordinator and process:
         _wait_for(coordinator, seconds)
+    elif coordinator:
+        _check_free(coordinator)
     aborts.explain(
         f"the processes of this run have not joined: is each started once, within {seconds} s, with the same --processes?"
     )
@@ -55,11 +57,7 @@ def join(coordinator: str | None, processes: int | None, process: int | None, se
             shutdown_timeout_seconds=SILENT_SECONDS,
         )
     except (RuntimeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:300]
-        if "Failed to start RPC server" in reason:
-            raise HostsError(
-                f"--coordinator must be an address of this machine that is free, got {coordinator}"
-            ) from None
+        reason = " ".join(str(error).split())[:300].rstrip(".")
         raise HostsError(
             f"--multihost cannot join the other processes: {reason}. Give --coordinator=HOST:PORT, --processes and --process "
             "where the environment does not tell them"
@@ -85,6 +83,18 @@ def _check_count(client: Any, processes: int, process: int, seconds: int) -> Non
             raise HostsError(
                 f"--processes must be the same in all, got {count} in process {other} and {processes} here"
             )
+
+
+def _check_free(coordinator: str) -> None:
+    """Makes sure that process 0 can listen at its port: where it cannot, JAX's service may crash."""
+    with socket.socket(socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET) as place:
+        place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            place.bind(("", int(coordinator.rpartition(":")[2])))
+        except OSError as error:
+            raise HostsError(
+                f"--coordinator must have a port that is free here, got {coordinator}: {error.strerror}"
+            ) from None
 
 
 def _wait_for(coordinator: str, seconds: int) -> None:

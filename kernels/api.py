@@ -9,7 +9,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from . import backend, choice, staircase, vjp
-from .backend import Implementation, Products
+from .backend import Implementation, Products, UnsupportedError
 from .geometry import Padding, Strides
 from .target import current_platform
 
@@ -50,7 +50,7 @@ def triangular_conv(
     Raises:
       ValueError: if the shapes disagree or an argument is out of range.
       TypeError: if a dtype is no float or the two differ.
-      NotImplementedError: if the named implementation cannot run these arguments here.
+      UnsupportedError: if the named implementation cannot run these arguments here.
 
     Example:
       >>> x, w = jnp.ones((1, 4, 4, 2)), jnp.ones((1, 1, 2, 2))
@@ -89,7 +89,7 @@ def triangular_matmul(
     Raises:
       ValueError: if the shapes disagree or an argument is out of range.
       TypeError: if a dtype is no float or the two differ.
-      NotImplementedError: if the named implementation cannot run these arguments here.
+      UnsupportedError: if the named implementation cannot run these arguments here.
 
     Example:
       >>> triangular_matmul(jnp.ones((3, 2)), jnp.ones((2, 2)), (1, 2))[0].tolist()
@@ -109,7 +109,7 @@ def _products(
     module = backend.load(name)
     reason = module.unsupported(x, w, visible, strides=strides, padding=padding)
     if reason is not None:
-        raise NotImplementedError(f'implementation="{name}" cannot run: {reason}')
+        raise UnsupportedError(f'implementation="{name}" cannot run: {reason}')
     return Products.of(module)
 
 

@@ -18,6 +18,10 @@ Product = Literal["forward", "input_gradient", "weight_gradient"]
 PRODUCTS: tuple[Product, ...] = get_args(Product)
 
 
+class UnsupportedError(NotImplementedError):
+    """What is asked for cannot run on this machine, or with the packages that it has; the message says why."""
+
+
 @runtime_checkable
 class Backend(Protocol):
     """A module that implements the block-triangular convolution.
@@ -65,11 +69,11 @@ def load(implementation: str) -> Backend:
 
     Raises:
       ValueError: if there is none of that name.
-      NotImplementedError: if it cannot be imported here.
+      UnsupportedError: if it cannot be imported here.
     """
     if implementation not in _MODULES:
         raise ValueError(f"implementation must be None or one of {IMPLEMENTATIONS}, got {implementation!r}")
     try:
         return cast(Backend, importlib.import_module(_MODULES[implementation], __package__))
     except ImportError as error:
-        raise NotImplementedError(f'implementation="{implementation}" cannot be imported here: {error}') from error
+        raise UnsupportedError(f'implementation="{implementation}" cannot be imported here: {error}') from error

@@ -4,6 +4,8 @@ import os
 
 import jax
 
+from .backend import UnsupportedError
+
 
 def reason(error: BaseException) -> str | None:
     """Returns what went wrong, in one line, if whoever runs the command can mend it; None for a fault of the program.
@@ -12,9 +14,12 @@ def reason(error: BaseException) -> str | None:
       error: whatever was raised.
 
     Returns:
-      The line: memory or a disk is full, a file is not there or may not be written, the platform asked for is not there.
+      The line: memory or a disk is full, a file is not there or may not be written, an implementation or a platform is asked
+      for that is not there.
     """
     text = " ".join(str(error).split())
+    if isinstance(error, UnsupportedError):
+        return text
     if isinstance(error, MemoryError):
         return f"not enough memory: {text}" if text else "not enough memory"
     if isinstance(error, OSError) and error.strerror:

@@ -61,6 +61,9 @@ def test_papers_recipe_is_kept(repository):
         ({"train": {"epochs": "three"}}, "config.train.epochs must be of type float, got 'three'"),
         ({"train": {"epochs": -1}}, "train.epochs must be above 0 and finite, got -1"),
         ({"train": {"epochs": float("inf")}}, "train.epochs must be above 0 and finite, got inf"),
+        ({"train": {"seed": 10**19}}, "config.train.seed must be below 4294967296, got 10000000000000000000"),
+        ({"data": {"image_size": [10**9]}}, "data.image_size must be height and width, or one number for both, up to"),
+        ({"data": {"std": [1e-300], "mean": [0.5]}}, "data.std must be from 1e-6 to 1e6, got"),
         ({"train": {"decay_factor": -0.1}}, "train.decay_factor must be above 0, got -0.1"),
         (
             {"widths": {"calibrate": 4}},
@@ -92,7 +95,7 @@ def test_papers_recipe_is_kept(repository):
         ({"widths": {"minimum": 0.0}}, r"widths.minimum must be in \(0, 1\], got 0.0"),
         ({"widths": {"fixed": [0.5, 1.2]}}, r"widths.fixed must be in \(0, 1\], got 1.2"),
         ({"widths": {"how": "both"}}, "config.widths.how must be one of 'nested', 'sequential', got 'both'"),
-        ({"data": {"mean": [0.0], "std": [0.0]}}, "data.std must be above 0"),
+        ({"data": {"mean": [0.0], "std": [0.0]}}, "data.std must be from 1e-6 to 1e6"),
         ({"train": 3}, "config.train must hold fields, got 3"),
         ({"model": {"name": "lenet"}}, "model.name must be one of lenet_3c1l.* or module:Name, got 'lenet'"),
         (

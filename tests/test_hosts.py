@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import socket
 
 import jax
 import numpy as np
@@ -40,6 +41,18 @@ def test_processes_that_disagree_on_how_many_they_are_are_refused(service, proce
     with refused:
         hosts._check_count(service, 2, process, 5)
     assert service.said[f"awn_jax/processes/{process}"] == "2"
+
+
+@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
+def test_a_port_in_use_is_refused_by_process_0(family):
+    with socket.socket(family) as taken:
+        taken.bind(("", 0))
+        taken.listen()
+        address = f"localhost:{taken.getsockname()[1]}"
+        with pytest.raises(
+            hosts.HostsError, match=f"--coordinator must have a port that is free here, got {address}: "
+        ):
+            hosts.join(address, 2, 0)
 
 
 @pytest.fixture

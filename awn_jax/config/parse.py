@@ -104,6 +104,9 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         return float(value)
     if not isinstance(value, hint) or (hint is not bool and isinstance(value, bool)):
         raise ConfigError(f"{where} must be of type {hint.__name__}, got {value!r}")
+    # As far as a random key tells seeds apart.
+    if hint is int and abs(value) >= 1 << 32:
+        raise ConfigError(f"{where} must be below {1 << 32}, got {value}")
     return value
 
 

@@ -12,6 +12,12 @@ class ConfigError(UserError, ValueError):
     """A config has an unknown field or a value that makes no sense; the message names it."""
 
 
+# Of an image's side.
+MOST_PIXELS = 1 << 14
+# A state each.
+MOST_SNAPSHOTS = 1000
+
+
 def _require(condition: bool, message: str) -> None:
     if not condition:
         raise ConfigError(message)
@@ -63,8 +69,8 @@ class DataConfig:
     def __post_init__(self):
         _require(bool(self.name), "data.name must not be empty")
         _require(
-            len(self.image_size) <= 2 and all(n >= 1 for n in self.image_size),
-            f"data.image_size must be height and width, or one number for both, got {self.image_size}",
+            len(self.image_size) <= 2 and all(1 <= n <= MOST_PIXELS for n in self.image_size),
+            f"data.image_size must be height and width, or one number for both, up to {MOST_PIXELS}, got {self.image_size}",
         )
         _require(0 < self.crop <= 1, f"data.crop must be in (0, 1], got {self.crop}")
         _require(
@@ -81,8 +87,9 @@ class DataConfig:
         _require(
             len(self.mean) == len(self.std), f"data.mean and data.std must be equally long, got {self.mean}, {self.std}"
         )
-        _require(self.shift >= 0, f"data.shift must be 0 or more, got {self.shift}")
-        _require(all(s > 0 for s in self.std), f"data.std must be above 0, got {self.std}")
+        _require(0 <= self.shift <= MOST_PIXELS, f"data.shift must be from 0 to {MOST_PIXELS} pixels, got {self.shift}")
+        _require(all(abs(m) <= 1e6 for m in self.mean), f"data.mean must be within 1e6 of 0, got {self.mean}")
+        _require(all(1e-6 <= s <= 1e6 for s in self.std), f"data.std must be from 1e-6 to 1e6, got {self.std}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -248,7 +255,10 @@ class TrainConfig:
             self.checkpoint_minutes >= 0, f"train.checkpoint_minutes must be 0 or more, got {self.checkpoint_minutes}"
         )
         _require(self.validate_every > 0, f"train.validate_every must be above 0, got {self.validate_every}")
-        _require(self.snapshots >= 0, f"train.snapshots must be 0 or more, got {self.snapshots}")
+        _require(
+            0 <= self.snapshots <= MOST_SNAPSHOTS,
+            f"train.snapshots must be from 0 to {MOST_SNAPSHOTS}, got {self.snapshots}",
+        )
         _require(
             self.steps_per_dispatch >= 0, f"train.steps_per_dispatch must be 0 or more, got {self.steps_per_dispatch}"
         )

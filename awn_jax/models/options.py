@@ -8,6 +8,9 @@ import jax.numpy as jnp
 
 T = TypeVar("T", bound="Options")
 
+# Moments at which channels are born.
+MOST_BIRTHS = 1 << 16
+
 
 @dataclasses.dataclass(frozen=True)
 class Options:
@@ -36,7 +39,7 @@ class Options:
     def __post_init__(self):
         for name, good, rule in (
             ("multiplier", self.multiplier >= 0, "0 or more"),
-            ("grid", self.grid >= 0, "0 or more"),
+            ("grid", 0 <= self.grid <= MOST_BIRTHS, f"from 0 to {MOST_BIRTHS}"),
             ("group", self.group >= 1, "at least 1"),
             ("core", 0 <= self.core <= 1, "in [0, 1]"),
             ("dropout", 0 <= self.dropout < 1, "in [0, 1)"),

@@ -17,9 +17,6 @@ def one_line_errors() -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         sys.exit("error: stopped")
-    except NotImplementedError as error:
-        # A backend says so of what this machine cannot run.
-        sys.exit(f"error: {' '.join(str(error).split())}")
     except Exception as error:
         if line := reason(error):
             sys.exit(f"error: {line}")

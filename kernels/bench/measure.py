@@ -88,7 +88,7 @@ def check_runs(shape: Shape, name: str) -> None:
     """Makes sure that an implementation, or "auto", can run a shape here, without running it.
 
     Raises:
-      NotImplementedError: if it cannot.
+      UnsupportedError: if it cannot.
     """
     x, w = (jax.ShapeDtypeStruct(each, "float32") for each in (shape.x_shape, shape.w_shape))
     jax.eval_shape(functools.partial(shape.conv, implementation=_named(name)), x, w)

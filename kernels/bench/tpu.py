@@ -51,7 +51,7 @@ def compile_kernel(shape: Shape, product: Product, dtype: str, chip: str) -> Com
 
     Raises:
       jax.errors.JaxRuntimeError: if the kernel does not compile, or needs more VMEM than the chip has.
-      NotImplementedError: if the compiler is not installed.
+      UnsupportedError: if the compiler is not installed.
     """
     sharding = offline_sharding(chip)
     shapes = (shape.x_shape, shape.w_shape, shape.y_shape)

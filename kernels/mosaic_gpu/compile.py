@@ -4,6 +4,8 @@ import jax
 from jax.experimental import topologies
 from jax.sharding import SingleDeviceSharding
 
+from ..backend import UnsupportedError
+
 # What XLA asks a device about itself, answered for an H100 SXM.
 H100 = """
 gpu_device_info {
@@ -40,13 +42,11 @@ def offline_sharding() -> SingleDeviceSharding:
       The sharding to give to `jax.ShapeDtypeStruct`.
 
     Raises:
-      NotImplementedError: if JAX's CUDA plugin is not installed.
+      UnsupportedError: if JAX's CUDA plugin is not installed.
     """
     try:
         topology = topologies.get_topology_desc(platform="cuda", target_config=H100, topology="1x1x1")
     except (RuntimeError, KeyError, ValueError) as error:
-        raise NotImplementedError(
-            f"compiling for CUDA needs the packages jax-cuda13-plugin and -pjrt: {error}"
-        ) from error
+        raise UnsupportedError(f"compiling for CUDA needs the packages jax-cuda13-plugin and -pjrt: {error}") from error
     device: jax.Device = topology.devices[0]
     return SingleDeviceSharding(device)

@@ -12,6 +12,7 @@ from jax.experimental import pallas as pl
 from jax.experimental.pallas import mosaic_gpu as plgpu
 from jax.typing import DTypeLike
 
+from ..backend import UnsupportedError
 from ..target import target_platform
 from .config import LANE
 
@@ -34,11 +35,11 @@ def interpret_mode(detect_races: bool = False) -> Iterator[None]:
       Nothing.
 
     Raises:
-      NotImplementedError: if this JAX cannot do it.
+      UnsupportedError: if this JAX cannot do it.
     """
     newer: Any = plgpu
     if not hasattr(newer, "InterpretGPUParams"):
-        raise NotImplementedError(f"interpreting GPU kernels needs JAX 0.12 or newer, this is {jax.__version__}")
+        raise UnsupportedError(f"interpreting GPU kernels needs JAX 0.12 or newer, this is {jax.__version__}")
     params = newer.InterpretGPUParams(detect_races=detect_races)
     with target_platform("gpu"), _interpreting(True), newer.force_gpu_interpret_mode(params):
         yield

@@ -7,6 +7,8 @@ import jax
 from jax.experimental import topologies
 from jax.sharding import SingleDeviceSharding
 
+from ..backend import UnsupportedError
+
 CHIPS = {"v5e": "v5e:2x2", "v6e": "v6e:2x2"}
 
 
@@ -25,10 +27,10 @@ def offline_sharding(chip: str) -> SingleDeviceSharding:
       The sharding to give to `jax.ShapeDtypeStruct`.
 
     Raises:
-      NotImplementedError: if libtpu is not installed.
+      UnsupportedError: if libtpu is not installed.
     """
     if not can_compile():
-        raise NotImplementedError("compiling for TPUs needs the compiler: pip install libtpu")
+        raise UnsupportedError("compiling for TPUs needs the compiler: pip install libtpu")
     # There is no machine to ask what it is.
     os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
     device: jax.Device = topologies.get_topology_desc(platform="tpu", topology_name=CHIPS[chip]).devices[0]

@@ -5,7 +5,6 @@ import contextlib
 import dataclasses
 import importlib
 import inspect
-import random
 import sys
 import typing
 from collections.abc import Callable, Generator, Iterator
@@ -16,12 +15,11 @@ from awn_jax import config as configs
 from awn_jax.errors import UserError
 from tests.faults import core, small
 
-COUNT = 200
 # Of which a parser's own type refuses some: those are bad.
 TEXTS = ("", "abc", "-1", "0", "1.5", "nan", "inf", "1e999", "1/0", "a b", "/nowhere/x")
 # For a field of the config, by what it holds.
 WRONG: dict[Any, tuple[str, ...]] = {
-    int: ("abc", "1.5", "nan", "True", "[1]", "None"),
+    int: ("abc", "1.5", "nan", "True", "[1]", "None", "9" * 20, "-" + "9" * 20),
     float: ("abc", "nan", "-inf", "True", "[1]", "None"),
     bool: ("7", "maybe"),
     tuple: ("abc", "{1: 2}", "('a',)", "[None]", "[nan]"),
@@ -58,23 +56,27 @@ class _Began(BaseException):
 
 
 def trials(ground: core.Ground) -> Generator[core.Trial]:
-    lines = [line for command in _commands(ground) for line in [*_of_parser(command), *_of_config(command)]]
-    draw = random.Random(ground.seed)
     with contextlib.chdir(ground.repository):
-        for line in draw.sample(lines, min(COUNT, len(lines))):
-            yield _tried(line)
+        for command in _commands(ground):
+            for line in [*_of_parser(command), *_of_config(command)]:
+                yield _tried(line)
 
 
 def _commands(ground: core.Ground) -> list[Command]:
     workdir, restore = f"--workdir={ground.trained}", "awn_jax.run:Run.restore"
     out = f"--out={ground.scratch}/out"
     trained = [*small.FLAGS, f"--workdir={ground.scratch}/new"]
+    converted = ["nowhere.pth", "--config=configs/lenet_digits.py:single_100", f"--workdir={ground.scratch}/converted"]
     return [
         Command("train.py", "train", trained, "awn_jax.loop:_Loop.run"),
         Command("eval_sweep.py", "eval_sweep", [workdir], restore),
         Command("awn_jax.export", "awn_jax.export.__main__", [workdir, "--to=stablehlo", f"{out}.stablehlo"], restore),
         Command("awn_jax.profile", "awn_jax.profile.__main__", [workdir, out], restore),
         Command("awn_jax.anytime", "awn_jax.anytime.__main__", [workdir, out], restore),
+        Command(
+            "awn_jax.predict", "awn_jax.predict.__main__", [f"--weights={ground.trained}", "--test-images=2"], restore
+        ),
+        Command("awn_jax.convert", "awn_jax.convert.__main__", converted, "awn_jax.convert:fill"),
         Command(
             "awn_jax.paper",
             "awn_jax.paper.__main__",
@@ -110,7 +112,7 @@ def _of_parser(command: Command) -> Iterator[Line]:
                 yield Line(command, [*others, flag], named)
             for text in filter(lambda text, action=action: _refused(action, text), TEXTS):
                 yield Line(command, [*others, f"{flag}={text}"], named)
-    if "--workdir" in parser._option_string_actions and command.name != "train.py":
+    if "--workdir" in parser._option_string_actions and command.name not in ("train.py", "awn_jax.convert"):
         others = [argument for argument in command.good if not argument.startswith("--workdir")]
         for path in ("/nowhere/run", "README.md", "configs"):
             yield Line(command, [*others, f"--workdir={path}"], (path,))
@@ -134,7 +136,7 @@ def _refused(action: argparse.Action, text: str) -> bool:
 
 def _of_config(command: Command) -> Iterator[Line]:
     """Fields of the config that are not there, or with values of another kind."""
-    if command.name not in ("train.py", "awn_jax.bench", "awn_jax.paper"):
+    if command.name not in ("train.py", "awn_jax.bench", "awn_jax.convert", "awn_jax.paper"):
         return
     given = {argument.partition("=")[0] for argument in command.good}
     for field in ("train.nonesuch", "nonesuch.epochs", "model", "train"):

@@ -5,6 +5,7 @@ import sys
 
 import jax
 import pytest
+from awn_kernels import UnsupportedError
 from awn_kernels.mendable import reason
 
 
@@ -13,6 +14,7 @@ from awn_kernels.mendable import reason
     [
         (FileNotFoundError(2, "No such file or directory", "a.png"), "a.png: No such file or directory"),
         (OSError(28, "No space left on device"), "No space left on device"),
+        (UnsupportedError("it needs a TPU"), "it needs a TPU"),
         (MemoryError(), "not enough memory"),
         (MemoryError("Unable to allocate\n8 GiB"), "not enough memory: Unable to allocate 8 GiB"),
         (
