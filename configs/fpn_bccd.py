@@ -35,7 +35,7 @@ def get_config(method="awn"):
     jitter = "colour_jitter(brightness=0.2, contrast=0.2, saturation=0.2)"
     config.data.augment = f"scale_jitter(least=0.8, most=1.25), flip, flip_vertical, {jitter}"
     config.data.validation_split = "val"
-    config.train.epochs = 200.0
+    config.train.epochs = 150.0
     config.train.batch_size = 8
     config.train.optimizer = "adamw"
     config.train.learning_rate = 2e-3
