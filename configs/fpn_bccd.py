@@ -12,7 +12,14 @@ that, so that all hold about as many weights. The recipe is the project's own, f
 from awn_jax import config as configs
 
 WIDER = {"model.multiplier": 0.7}
-RECIPES = {"awn": WIDER, "awn_fixed": WIDER, "awn_random": WIDER}
+RECIPES = {
+    "awn": WIDER,
+    "awn_fixed": WIDER,
+    "awn_random": WIDER,
+    "awn_ends": WIDER,
+    "awn_distilled": WIDER,
+    "awn_core": {"model.multiplier": 0.6875},
+}
 
 
 def get_config(method="awn"):
@@ -24,10 +31,11 @@ def get_config(method="awn"):
     config.data.name = "coco:bccd"
     config.data.image_size = (192, 256)
     config.data.fit = "pad"
+    config.data.feed = "host"
     jitter = "colour_jitter(brightness=0.2, contrast=0.2, saturation=0.2)"
     config.data.augment = f"scale_jitter(least=0.8, most=1.25), flip, flip_vertical, {jitter}"
     config.data.validation_split = "val"
-    config.train.epochs = 200.0
+    config.train.epochs = 150.0
     config.train.batch_size = 8
     config.train.optimizer = "adamw"
     config.train.learning_rate = 2e-3

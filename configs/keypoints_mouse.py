@@ -13,7 +13,14 @@ minutes.
 from awn_jax import config as configs
 
 WIDER = {"model.multiplier": 0.7}
-RECIPES = {"awn": WIDER, "awn_fixed": WIDER, "awn_random": WIDER}
+RECIPES = {
+    "awn": WIDER,
+    "awn_fixed": WIDER,
+    "awn_random": WIDER,
+    "awn_ends": WIDER,
+    "awn_distilled": WIDER,
+    "awn_core": {"model.multiplier": 0.6875},
+}
 
 
 def get_config(method="awn"):
@@ -26,6 +33,7 @@ def get_config(method="awn"):
     config.data.name = "coco:mouse_keypoints"
     config.data.image_size = (192, 256)
     config.data.fit = "pad"
+    config.data.feed = "host"
     ears, jitter = "pairs=((1, 2),)", "colour_jitter(brightness=0.3, contrast=0.3)"
     config.data.augment = f"scale_jitter(least=0.7, most=1.5), flip({ears}), flip_vertical({ears}), {jitter}"
     config.data.validation = 0.125

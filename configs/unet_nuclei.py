@@ -16,6 +16,7 @@ from awn_jax import config as configs
 WIDER = {"model.multiplier": 0.35}
 RECIPES = {"awn": WIDER, "awn_fixed": WIDER, "awn_random": WIDER}
 
+
 def get_config(method="awn"):
     config = configs.default("unet")
     config.task = "segment"
@@ -30,7 +31,7 @@ def get_config(method="awn"):
     config.data.augment = "scale_jitter(least=0.8, most=1.5), flip, flip_vertical, transpose, colour_jitter"
     config.data.feed = "host"
     config.train.batch_size = 8
-    config.train.epochs = 100.0
+    config.train.epochs = 80.0
     config.train.optimizer = "adamw"
     config.train.learning_rate = 3e-3
     config.train.warmup = 3.0

@@ -290,3 +290,19 @@ def test_births_that_leave_one_sub_network_are_refused():
         build.width_plan(config, model)
     # More moments than the narrowest layer has channels are fine: it has fewer births.
     assert len(models.distinct_widths(SMALL["mobilenet_v1"].make(fill=False, grid=64))) > 8
+
+
+@pytest.mark.parametrize(
+    ("options", "strides"),
+    [({"name": "mobilenet_v2"}, (2, 4, 8, 16, 32)), ({"name": "resnet", "depth": 18}, (4, 8, 16, 32))],
+    ids=["mobilenet_v2", "resnet18"],
+)
+def test_a_backbone_gives_its_last_features_of_every_stride(options, strides):
+    kind, more = models.find(options["name"]), {key: value for key, value in options.items() if key != "name"}
+    model = nnx.eval_shape(lambda: kind((64, 96, 3), CLASSES, rngs=nnx.Rngs(0), **more))
+    assert model.strides == strides
+    like = jax.ShapeDtypeStruct((1, 64, 96, 3), jnp.float32)
+    for width in (0.5, 1):
+        found = nnx.eval_shape(lambda model, x, width=width: model.levels(x, width), model, like)
+        shapes = [(1, 64 // n, 96 // n, axis.active(width)) for n, axis in zip(strides, model.level_axes, strict=True)]
+        assert [level.shape for level in found] == shapes

@@ -40,6 +40,7 @@ LISTED = (
     Listed("ShuffleNetV1, g = 3", "shufflenet_v1", (224, 224, 3), 1000),
     Listed("Pyramid on MobileNetV2", "fpn", (192, 256, 3), 7),
     Listed("Pyramid on ResNet-18", "fpn", (192, 256, 3), 7, {"backbone": "resnet18"}),
+    Listed("U-Net", "unet", (256, 256, 3), 2),
 )
 
 HEAD = (
