@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -128,10 +129,39 @@ def evenly_spaced(count: int, model: nnx.Module, minimum: float) -> tuple[float,
     return tuple(np.linspace(minimum, 1, count).round(6).tolist()) if count else distinct_widths(model, minimum)
 
 
-def task(config: Config) -> tasks.Task:
-    """What the network is for."""
+def hierarchy(config: Config, images: data.Examples) -> tasks.Hierarchy | None:
+    """The superclasses of the classes, where the task asks for them: those that the config gives, or the images' own.
+
+    Raises:
+        ConfigError: if there are none, or they do not fit the classes.
+    """
+    if config.task != tasks.Taxonomy.name:
+        return None
+    settings, known = config.taxonomy, tasks.HIERARCHIES.get(config.data.name.partition(":")[0])
+    with naming("taxonomy"):
+        if settings.groups:
+            return tasks.Hierarchy.numbered(settings.groups, (), images.classes)
+        if settings.map:
+            return tasks.Hierarchy.read(pathlib.Path(settings.map), images.class_names)
+        if images.superclasses:
+            return tasks.Hierarchy.numbered(images.superclasses, images.superclass_names, images.classes)
+        if known:
+            return tasks.Hierarchy.grouped(known, images.class_names)
+    raise ConfigError(
+        f"taxonomy.map or taxonomy.groups must say the superclasses of {config.data.name}, whose images do not"
+    )
+
+
+def task(config: Config, hierarchy: tasks.Hierarchy | None = None) -> tasks.Task:
+    """What the network is for.
+
+    Args:
+        config: of the run.
+        hierarchy: of the classes, where the task asks for them.
+    """
     with naming("task"):
-        return tasks.make(config.task, config.train.loss, config.train.label_smoothing)
+        smoothing, fine_from = config.train.label_smoothing, config.taxonomy.fine_from
+        return tasks.make(config.task, config.train.loss, smoothing, hierarchy, fine_from)
 
 
 def feed(config: Config, images: data.Examples, mesh: Mesh, transforms: data.Transforms = data.UNCHANGED) -> data.Feed:

@@ -29,11 +29,13 @@ class Facts:
 
     Attributes:
         image_size: height, width and planes.
-        classes: number of outputs.
+        classes: how many there are.
         class_names: one for each class, or none.
         mean, std: of each plane, where white is 1.
         fingerprint: of the training images and their labels.
         count: of the training images.
+        superclasses: the number of each class's superclass, where the task asks for them.
+        superclass_names: one for each superclass.
     """
 
     image_size: tuple[int, int, int]
@@ -43,6 +45,18 @@ class Facts:
     std: tuple[float, ...]
     fingerprint: str
     count: int
+    superclasses: tuple[int, ...] = ()
+    superclass_names: tuple[str, ...] = ()
+
+    @property
+    def hierarchy(self) -> tasks.Hierarchy | None:
+        """Of the classes, where the task asks for them."""
+        return tasks.Hierarchy(self.superclasses, self.superclass_names) if self.superclasses else None
+
+    @property
+    def outputs(self) -> int:
+        """How many numbers the network gives: one for each class and each superclass."""
+        return self.classes + len(self.superclass_names)
 
     @classmethod
     def of(cls, config: configs.Config, images: data.Examples) -> "Facts":
@@ -51,7 +65,10 @@ class Facts:
         if not mean:
             mean, std = data.sample_moments(images)
         fingerprint = data.fingerprint(images)
-        return cls(images.image_size, images.classes, images.class_names, mean, std, fingerprint, len(images))
+        own = images.image_size, images.classes, images.class_names
+        found = build.hierarchy(config, images)
+        groups = (found.of, found.names) if found else ()
+        return cls(*own, mean, std, fingerprint, len(images), *groups)
 
     @classmethod
     def read(cls, values: Mapping[str, Any]) -> "Facts":
@@ -61,6 +78,7 @@ class Facts:
             KeyError, TypeError, ValueError: if it holds something else.
         """
         lists = {name: tuple(values[name]) for name in ("image_size", "class_names", "mean", "std")}
+        lists |= {name: tuple(values.get(name, ())) for name in ("superclasses", "superclass_names")}
         return cls(**{**values, **lists})
 
 
@@ -81,7 +99,7 @@ class Run:
     @property
     def task(self) -> tasks.Task:
         """What the network is for."""
-        return build.task(self.config)
+        return build.task(self.config, self.facts.hierarchy)
 
     @property
     def preparation(self) -> data.Preparation:
@@ -99,7 +117,7 @@ class Run:
 
     def network(self) -> AnyWidthNetwork:
         """The network with its initial weights."""
-        return build.network(self.config, self.facts.image_size, self.facts.classes)
+        return build.network(self.config, self.facts.image_size, self.facts.outputs)
 
     def images(self, split: str, data_dir: str | None = None) -> data.Examples:
         """Images of a split, of the size that the network takes.
@@ -253,6 +271,10 @@ def begin(folder: pathlib.Path, config: configs.Config, images: data.Examples) -
             raise RunError(
                 f"{folder} was begun with other training images than {config.data.name} holds now "
                 f"({saved.facts.count:,} then, {facts.count:,} now): put those back, or choose another --workdir"
+            )
+        if saved.facts.hierarchy != facts.hierarchy:
+            raise RunError(
+                f"{folder} was begun with other superclasses than taxonomy.map={config.taxonomy.map!r} gives now"
             )
         if other := _other(saved.facts, facts):
             raise RunError(f"{folder / 'run.json'} is damaged: it says another {', '.join(other)} than the images have")

@@ -56,7 +56,7 @@ def main(argv: list[str] | None = None) -> None:
         )
 
     # ── what the policies give
-    task, metric = run.task, run.task.metrics[run.task.metric]
+    task, metric = run.task.at(ladder), run.task.metrics[run.task.metric]
     outputs = outputs_at(model, images, run.preparation, ladder)
     macs = network.costs(model, size, ladder).macs.tolist()
     static = policy.static_curve(outputs, images.labels, ladder, macs, task)

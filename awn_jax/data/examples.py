@@ -23,6 +23,8 @@ class Examples(abc.ABC):
         labels: [N], in [0, classes).
         classes: number of classes, of which some may have no image here.
         class_names: one for each class, or none.
+        superclasses: the number of each class's superclass, where the examples say it; -1 for a class that has no image.
+        superclass_names: one for each superclass, or none.
         identity: a digest of what the images were read from; empty where the images themselves say it.
         nbytes: bytes of the images of all examples.
     """
@@ -31,6 +33,8 @@ class Examples(abc.ABC):
     labels: Int[np.ndarray, " N"]
     classes: int
     class_names: tuple[str, ...]
+    superclasses: tuple[int, ...] = ()
+    superclass_names: tuple[str, ...] = ()
     identity: str
     nbytes: int
 

@@ -25,7 +25,7 @@ class ImageSet(Examples):
         labels: [N] int32 in [0, classes).
         classes: number of classes, of which some may have no image here.
         class_names: one for each class, or none.
-        identity: see `Examples`.
+        identity, superclasses, superclass_names: see `Examples`.
 
     Raises:
         DataError: if they do not fit together.
@@ -36,6 +36,8 @@ class ImageSet(Examples):
     classes: int
     class_names: tuple[str, ...] = ()
     identity: str = ""
+    superclasses: tuple[int, ...] = ()
+    superclass_names: tuple[str, ...] = ()
 
     def __post_init__(self):
         checks.check_set(self.images, self.labels, self.classes, self.class_names)

@@ -97,16 +97,19 @@ class _FromFeatures(Scorer):
     """One program gives the features, another the outputs of a few widths, whichever they are.
 
     What a head gives depends on how many of the features' channels take part alone, so widths that share that number are
-    scored once.
+    scored once, unless the task asks something else of them.
     """
 
     def __init__(
         self, model: AnyWidthNetwork, at: Sequence[float], preparation: Preparation, task: Task, few: int, mesh: Mesh
     ):
         self._task = task
-        counts, self._which = np.unique(model.head.inputs.active_at(at), return_inverse=True)
-        padded = [*counts.tolist(), *[int(counts[-1])] * (-len(counts) % few)]
-        self._parts = [np.asarray(padded[i : i + few], np.int32) for i in range(0, len(padded), few)]
+        kinds = np.stack([model.head.inputs.active_at(at), np.searchsorted(task.turns, at, side="right")])
+        counts, first, self._which = np.unique(kinds, axis=1, return_index=True, return_inverse=True)
+        # Filled up with the last one.
+        chosen = np.minimum(np.arange(-(-len(first) // few) * few), len(first) - 1).reshape(-1, few)
+        alphas = np.asarray(at, np.float32)[first]
+        self._parts = [(counts[0, part].astype(np.int32), alphas[part]) for part in chosen]
         self._totals = [replicate(task.start(few), mesh) for _ in self._parts]
         graphdef, state = nnx.split(model)
         self._state = replicate(state, mesh)
@@ -115,9 +118,10 @@ class _FromFeatures(Scorer):
         def features(state: Any, images: Array) -> Array:
             return nnx.merge(graphdef, state, copy=True).features(preparation.normalised(images), 1)
 
-        def score(state: Any, totals: Any, features: Array, counts: Array, targets: Any, counted: Array) -> Any:
+        def score(state: Any, totals: Any, features: Array, part: Any, targets: Any, counted: Array) -> Any:
+            counts, alphas = part
             outputs = nnx.merge(graphdef, state, copy=True).head.at_active(features, counts)
-            return task.update(totals, outputs, targets, counted)
+            return task.at(alphas).update(totals, outputs, targets, counted)
 
         self._features = _jit(features)
         self._score = _jit(score)
@@ -125,8 +129,8 @@ class _FromFeatures(Scorer):
     def add(self, images: Num[Array, "B H W P"], targets: Any, counted: Bool[Array, " B"]) -> None:
         features = self._features(self._state, images)
         self._totals = [
-            self._score(self._state, totals, features, counts, targets, counted)
-            for totals, counts in zip(self._totals, self._parts, strict=True)
+            self._score(self._state, totals, features, part, targets, counted)
+            for totals, part in zip(self._totals, self._parts, strict=True)
         ]
 
     def finish(self) -> dict[str, np.ndarray]:
@@ -150,7 +154,7 @@ def make_program(
 
     def score(state: Any, totals: Any, images: Array, targets: Any, counted: Array) -> Any:
         outputs = nnx.merge(graphdef, state, copy=True).outputs_at(preparation.normalised(images), at)
-        return task.update(totals, outputs, targets, counted)
+        return task.at(at).update(totals, outputs, targets, counted)
 
     return _jit(score)
 

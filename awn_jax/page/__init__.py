@@ -91,8 +91,9 @@ def write(
     """
     if outputs.shape[:2] != (len(rows), len(images)):
         raise ValueError(f"outputs must be of {len(rows)} widths and {len(images)} images, got shape {outputs.shape}")
-    answers, truth = task.answers(outputs, images.class_names), task.truth(images.labels, images.class_names)
-    confidence, quality = task.confidence(outputs), task.quality(outputs, images.labels)
+    asked = task.at([row.width for row in rows])
+    answers, truth = asked.answers(outputs, images.class_names), asked.truth(images.labels, images.class_names)
+    confidence, quality = asked.confidence(outputs), asked.quality(outputs, images.labels)
     measured = latency_ms or {}
     content = {
         "about": about,

@@ -22,11 +22,13 @@ class Metric(NamedTuple):
         title: its name in tables and pictures, with its unit.
         scale: what its values are multiplied with to be shown in that unit.
         digits: after the point.
+        area: whether the area under its curve is told too; that of a task's first metric always is.
     """
 
     title: str
     scale: float
     digits: int
+    area: bool = False
 
     def show(self, value: float) -> str:
         """A value as a table shows it."""
@@ -39,15 +41,25 @@ class Task(abc.ABC):
     Attributes:
         name: by which a config asks for it.
         metrics: how each is shown, the one that curves are drawn of first; larger is better for that one.
+        turns: ascending widths from which on something else is asked than below; as a rule none, see `at`.
     """
 
     name: ClassVar[str]
     metrics: ClassVar[Mapping[str, Metric]]
+    turns: tuple[float, ...] = ()
 
     @property
     def metric(self) -> str:
         """The name of the metric that curves are drawn of."""
         return next(iter(self.metrics))
+
+    def at(self, at: Sequence[Any] | Float[Array, " N"]) -> "Task":
+        """The task as it is at N widths, for outputs with a leading axis [N]: itself, unless it asks by the width.
+
+        Args:
+            at: the widths; numbers, or arrays where they are data.
+        """
+        return self
 
     @abc.abstractmethod
     def losses(self, outputs: Outputs, targets: Targets) -> Float[Array, "N B"]:

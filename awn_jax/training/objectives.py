@@ -93,12 +93,13 @@ def nested(
         model = nnx.merge(graphdef, cast(params), rest, copy=True)
         drawn = [widths.Drawn(alpha) for alpha in plan.drawn(key)] if plan.draws else []
         outputs = model.outputs_at(images, plan.widths, dropout_key(key, part), drawn)
-        truth = task.losses(outputs, targets).mean(-1)
+        asked = task.at((*plan.widths, *(width.alpha for width in drawn)))
+        truth = asked.losses(outputs, targets).mean(-1)
         losses, teacher = truth, len(plan.widths) - 1
         if plan.distillation:
             # The widest learns from the targets alone.
             share = jnp.full(len(truth), plan.distillation).at[teacher].set(0)
-            losses = (1 - share) * truth + share * task.taught(outputs, outputs[teacher]).mean(-1)
+            losses = (1 - share) * truth + share * asked.taught(outputs, outputs[teacher]).mean(-1)
         weights = jnp.asarray(plan.all_weights(), losses.dtype)
         return weights @ losses, (truth[: len(plan.widths)], not_parameters(model))
 
@@ -153,11 +154,12 @@ def sequential(
         def loss(params: Tree) -> tuple[Array, tuple[Array, Array, Tree]]:
             model = nnx.merge(graphdef, cast(params), rest, copy=True)
             outputs = model(images, width, dropout_key(key, part))
-            truth = task.losses(outputs[None], targets).mean()
+            asked = task.at((width.alpha if isinstance(width, widths.Drawn) else width,))
+            truth = asked.losses(outputs[None], targets).mean()
             value = truth
             # The widest learns from the targets alone, also where it is drawn.
             if teacher is not None and plan.distillation:
-                taught = task.taught(outputs[None], teacher).mean()
+                taught = asked.taught(outputs[None], teacher).mean()
                 value = (1 - plan.distillation) * truth + plan.distillation * taught
             return jnp.asarray(weight, value.dtype) * value, (truth, outputs, not_parameters(model))
 

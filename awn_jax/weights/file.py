@@ -87,7 +87,7 @@ def load(path: pathlib.Path) -> Saved:
         raise WeightsError(f"{path} is damaged: it has another checksum than it says")
     try:
         config, facts = configs.parse(json.loads(said["config"])), Facts.read(json.loads(said["facts"]))
-        network = build.network(config, facts.image_size, facts.classes)
+        network = build.network(config, facts.image_size, facts.outputs)
         put(network, arrays)
         step = int(said["step"])
     except (KeyError, TypeError, ValueError) as error:
