@@ -33,6 +33,8 @@ class Family:
         dense: the kind of hidden dense layer.
         norm: makes the norm of an axis.
         multiplier: of the published numbers of channels.
+        trained: the widths that have something private, ascending to 1.
+        until: for each of them, the largest width that gives the same sub-network, see `widths.last_of`; None if not known.
     """
 
     name: str = "triangular"
@@ -41,6 +43,8 @@ class Family:
     norm: Callable[..., Norm] = BatchNorm
     # Triangular layers hold half the weights of ordinary ones, so networks of equal size are √2 wider.
     multiplier: float = math.sqrt(2)
+    trained: tuple[widths.Width, ...] = (1,)
+    until: tuple[widths.Width, ...] | None = None
 
     @property
     def nests(self) -> bool:
@@ -70,7 +74,8 @@ def make(name: str, *, fixed: Sequence[widths.Width] = (1,), until: Sequence[wid
         case "triangular":
             return TRIANGULAR
         case "s_net":
-            return ordinary(norm=functools.partial(_switchable, tuple(fixed), until))
+            trained, last = tuple(sorted(fixed)), None if until is None else tuple(until)
+            return ordinary(norm=functools.partial(_switchable, trained, last), trained=trained, until=last)
         case "us_net":
             return ordinary(norm=functools.partial(CalibratedBatchNorm, until=(1,) if until is None else tuple(until)))
         case "shared_bn" | "single":

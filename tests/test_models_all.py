@@ -93,6 +93,12 @@ SMALL = {
         "resnet", (9, 8, 3), {"multiplier": 0.15, "depth": 18, "form": "cifar", "blocks": (1, 1, 0, 0)}, {}
     ),
     "resnet50": Small("resnet", (33, 32, 3), {"multiplier": 0.1, "blocks": (2, 0, 0, 0)}, {}),
+    "sliced_resnext": Small(
+        "sliced_resnext",
+        (8, 9, 3),
+        {"multiplier": 1.0, "branches": 4, "trunk": 8, "bottleneck": 2, "blocks": (1, 0, 0)},
+        {},
+    ),
     "shufflenet": Small("shufflenet_v1", (32, 35, 3), {"multiplier": 0.1, "blocks": (2, 0, 0)}, {}),
 }
 

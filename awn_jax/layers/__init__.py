@@ -1,5 +1,6 @@
 """Layers that run at any width."""
 
+from awn_jax.layers.branches import BranchedConv, PrivateHead
 from awn_jax.layers.conv import Conv, TriConv
 from awn_jax.layers.dense import Dense, TriDense
 from awn_jax.layers.depthwise import DepthwiseConv
@@ -17,6 +18,7 @@ from awn_jax.layers.slimmable import CalibratedBatchNorm, SwitchableBatchNorm
 __all__ = [
     "AnyWidthHead",
     "BatchNorm",
+    "BranchedConv",
     "CalibratedBatchNorm",
     "ChannelShuffle",
     "Concatenate",
@@ -28,6 +30,7 @@ __all__ = [
     "Layer",
     "Norm",
     "Op",
+    "PrivateHead",
     "SwitchableBatchNorm",
     "TriConv",
     "TriDense",

@@ -11,6 +11,7 @@ from awn_jax.models.options import Options, StagedOptions
 from awn_jax.models.parts import Parts
 from awn_jax.models.resnet import ResNet
 from awn_jax.models.shufflenet import ShuffleNetV1
+from awn_jax.models.sliced_resnext import SlicedResNeXt
 from awn_jax.network import axes, distinct_widths
 
 MODELS: dict[str, type[AnyWidthNetwork] | str] = {
@@ -19,6 +20,7 @@ MODELS: dict[str, type[AnyWidthNetwork] | str] = {
     "mobilenet_v2": MobileNetV2,
     "resnet": ResNet,
     "shufflenet_v1": ShuffleNetV1,
+    "sliced_resnext": SlicedResNeXt,
 }
 # What a benchmark takes where none is named: a network, and images that it is made for.
 DEFAULT, DEFAULT_IMAGE_SIZE = "lenet_3c1l", (28, 28, 1)
@@ -52,6 +54,7 @@ __all__ = [
     "Parts",
     "ResNet",
     "ShuffleNetV1",
+    "SlicedResNeXt",
     "StagedOptions",
     "axes",
     "distinct_widths",

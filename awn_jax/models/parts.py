@@ -11,7 +11,17 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from awn_jax import families, widths
-from awn_jax.layers import ChannelShuffle, Concatenate, Conv, Dense, DepthwiseConv, GroupedConv, Layer, Norm
+from awn_jax.layers import (
+    BranchedConv,
+    ChannelShuffle,
+    Concatenate,
+    Conv,
+    Dense,
+    DepthwiseConv,
+    GroupedConv,
+    Layer,
+    Norm,
+)
 from awn_jax.layers.head import AnyWidthHead
 from awn_jax.models.options import Options
 
@@ -135,6 +145,12 @@ class Parts:
         return GroupedConv(
             inputs, outputs, kernel_size, groups=groups, conv=self.family.conv, **self._common, **options
         )
+
+    def branched(
+        self, inputs: widths.Axis, outputs: widths.Axis, kernel_size: int | tuple[int, int], **options: Any
+    ) -> BranchedConv:
+        """A convolution within each branch, see `layers.BranchedConv`."""
+        return BranchedConv(inputs, outputs, kernel_size, conv=self.family.conv, **self._common, **options)
 
     def depthwise(self, axis: widths.Axis, kernel_size: int | tuple[int, int], **options: Any) -> DepthwiseConv:
         """A convolution of every channel by itself, see `layers.DepthwiseConv`."""

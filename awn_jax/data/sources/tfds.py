@@ -102,8 +102,8 @@ def read(request: Request) -> Found | Prepared:
     checks.check_image_kind((len(rows), *image.shape), kind, names[0])
     images = np.empty((len(rows), *image.shape), image.np_dtype)
     labels = np.empty(len(rows), label.np_dtype)
-    group = features[COARSE] if COARSE in features else None
-    coarse = np.empty(len(rows), np.int64) if getattr(group, "num_classes", None) else None
+    groups = features[COARSE].names if getattr(dict(features).get(COARSE), "num_classes", None) else []
+    coarse = np.empty(len(rows), np.int64) if groups else None
     for start, chunk in _chunks(rows, np.arange(len(rows)), f"{location} {split}"):
         images[start : start + len(chunk)] = [row["image"] for row in chunk]
         labels[start : start + len(chunk)] = [row["label"] for row in chunk]
@@ -116,7 +116,7 @@ def read(request: Request) -> Found | Prepared:
         classes=label.num_classes,
         class_names=tuple(label.names),
         coarse=coarse,
-        superclass_names=() if coarse is None else tuple(group.names),
+        superclass_names=tuple(groups),
     )
 
 
