@@ -249,7 +249,7 @@ def recompute_statistics(
             calibrate(config, model, images, preparation, mesh, progress=False)
         case "shared_bn":
             return
-        case "s_net":
+        case "s_net" | "nested_net":
             calibration.recompute(model, images, preparation, mesh, config.widths.fixed)
         case _:
             calibration.recompute(model, images, preparation, mesh, (1.0,))

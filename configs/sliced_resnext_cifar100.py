@@ -1,14 +1,14 @@
-"""A small vertically sliced ResNeXt on CIFAR-100 with its 20 superclasses, sparse: one pass trains all its sub-networks.
+"""A small vertically sliced ResNeXt on CIFAR-100 with its 20 superclasses: its sparse form, and the multi-branch form beside it.
 
-Source: Anytime Neural Prediction via Slicing Networks Vertically (Lee & Shin 2018), whose sparse form it is, with 4 branches of
-bottleneck 8, 16, 32, a trunk of 32, 64, 128 channels, and two blocks in each stage. They train 8 branches and 7 blocks in each
-stage for 300 epochs.
+Source: Anytime Neural Prediction via Slicing Networks Vertically (Lee & Shin 2018). They train 8 branches of bottleneck 4, 8
+and 16, a trunk of 64, 128 and 256 channels and 7 blocks in each stage for 300 epochs. Here: 4 branches, two blocks in each
+stage, and channels that make the two forms equally large at full width, 15 epochs.
 
 Not yet run.
 
-    python train.py --config=configs/sliced_resnext_cifar100.py
+    python train.py --config=configs/sliced_resnext_cifar100.py          # sparse: one pass for all
+    python train.py --config=configs/sliced_resnext_cifar100.py:s_net    # multi-branch: private norms, a pass for each
     python train.py --config=configs/sliced_resnext_cifar100.py --config.taxonomy.fine_from=0.25   # fine at every width
-    python train.py --config=configs/sliced_resnext_branches_cifar100.py                            # the multi-branch form
 """
 
 from awn_jax import config as configs
@@ -17,9 +17,9 @@ from awn_jax import config as configs
 def get_config(method="awn"):
     config = configs.default("sliced_resnext")
     config.model.branches = 4
-    config.model.trunk = 32
-    config.model.bottleneck = 8
     config.model.blocks = (2, 2, 2)
+    config.model.trunk = 16
+    config.model.bottleneck = 4
     config.task = "taxonomy"
     config.taxonomy.fine_from = 0.5
     config.data.name = "cifar100"
@@ -27,8 +27,11 @@ def get_config(method="awn"):
     config.data.std = (0.2673, 0.2564, 0.2762)
     config.data.augment = "crop_flip"
     config.train.epochs = 15.0
-    config.train.batch_size = 64
     config.train.learning_rate = 0.1
     config.train.weight_decay = 1e-4
     config.widths.total = 1.0
+    if method == "s_net":
+        config.model.form = "branches"
+        config.model.trunk = 28
+        config.model.bottleneck = 7
     return configs.apply(config, method)

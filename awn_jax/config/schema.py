@@ -310,8 +310,8 @@ class Config:
             f"{options.family!r}",
         )
         _require(
-            options.family != "s_net" or (widths.train == "fixed" and 1 in widths.fixed),
-            "widths.train must be 'fixed' and widths.fixed hold 1 where model.family is 's_net', got "
+            options.family not in ("s_net", "nested_net") or (widths.train == "fixed" and 1 in widths.fixed),
+            f"widths.train must be 'fixed' and widths.fixed hold 1 where model.family is {options.family!r}, got "
             f"{widths.train!r} and {widths.fixed}",
         )
         _require(

@@ -1,6 +1,7 @@
 """Layers that run at any width."""
 
 from awn_jax.layers.branches import BranchedConv, PrivateHead
+from awn_jax.layers.connections import MaskedConv, MaskedDense
 from awn_jax.layers.conv import Conv, TriConv
 from awn_jax.layers.dense import Dense, TriDense
 from awn_jax.layers.depthwise import DepthwiseConv
@@ -28,6 +29,8 @@ __all__ = [
     "Dropout",
     "GroupedConv",
     "Layer",
+    "MaskedConv",
+    "MaskedDense",
     "Norm",
     "Op",
     "PrivateHead",

@@ -5,7 +5,7 @@ Dimensions: B batch, H height, W width in pixels, C input channels, K output cha
 """
 
 import bisect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import jax.numpy as jnp
@@ -26,7 +26,7 @@ class BranchedConv(Layer):
         inputs: input axis.
         outputs: output axis, of the same moments of birth.
         kernel_size: rows and columns, or one number for both.
-        conv: the kind of convolution in each branch.
+        conv: makes the convolution of a branch.
         options: of the convolutions, see `Conv`.
 
     Attributes:
@@ -46,7 +46,7 @@ class BranchedConv(Layer):
         outputs: widths.Axis,
         kernel_size: int | tuple[int, int],
         *,
-        conv: type[Conv] = TriConv,
+        conv: Callable[..., Conv] = TriConv,
         **options: Any,
     ):
         moments, reads = np.unique(inputs.births, return_counts=True)

@@ -111,12 +111,14 @@ class Parts:
     def axis(self, channels: int) -> widths.Axis:
         """An axis of so many channels, born as the options say."""
         options = self.options
+        if self.family.whole:
+            return widths.Axis.whole(channels)
         return widths.Axis.of(channels, math.lcm(options.group, self.together), options.core, options.grid or None)
 
     def scaled(self, published: int) -> widths.Axis:
         """The axis in place of a published number of channels: at every width, ordinary networks have the channels that their
         publication gives them there."""
-        if self._rounding is None:
+        if self._rounding is None or self.family.whole:
             return self.axis(self.channels(published))
         moments = self.options.grid or MOMENTS
         full = published * self.multiplier

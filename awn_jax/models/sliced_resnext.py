@@ -137,8 +137,8 @@ class SlicedResNeXt(AnyWidthClassifier):
     Raises:
         ValueError: if the images are too small, or a stage has fewer channels than branches.
 
-    Source: Anytime Neural Prediction via Slicing Networks Vertically (Lee & Shin, 2018): 8 branches of bottleneck 4, 8, 16, a trunk
-    of 64, 128, 256 channels, 7 blocks in each stage.
+    Source: Anytime Neural Prediction via Slicing Networks Vertically (Lee & Shin, 2018): 8 branches of bottleneck 4, 8, 16,
+    a trunk of 64, 128, 256 channels, 7 blocks in each stage.
     """
 
     Options = SlicedResNeXtOptions
