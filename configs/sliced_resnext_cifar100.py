@@ -1,4 +1,4 @@
-"""A small vertically sliced ResNeXt on CIFAR-100 with its 20 superclasses: its sparse form, and the multi-branch form beside it.
+"""A small vertically sliced ResNeXt on CIFAR-100 with its 20 superclasses, in its sparse and its multi-branch form.
 
 Source: Anytime Neural Prediction via Slicing Networks Vertically (Lee & Shin 2018). They train 8 branches of bottleneck 4, 8
 and 16, a trunk of 64, 128 and 256 channels and 7 blocks in each stage for 300 epochs. Here: 4 branches, two blocks in each

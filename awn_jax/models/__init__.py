@@ -4,6 +4,7 @@ from typing import Any
 
 from awn_jax import registry
 from awn_jax.models.base import AnyWidthClassifier, AnyWidthNetwork
+from awn_jax.models.exits import Exit, exits
 from awn_jax.models.lenet import LeNet3C1L
 from awn_jax.models.mobilenet_v1 import MobileNetV1
 from awn_jax.models.mobilenet_v2 import MobileNetV2
@@ -47,6 +48,7 @@ __all__ = [
     "MODELS",
     "AnyWidthClassifier",
     "AnyWidthNetwork",
+    "Exit",
     "LeNet3C1L",
     "MobileNetV1",
     "MobileNetV2",
@@ -58,5 +60,6 @@ __all__ = [
     "StagedOptions",
     "axes",
     "distinct_widths",
+    "exits",
     "find",
 ]

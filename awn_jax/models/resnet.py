@@ -1,6 +1,7 @@
 """ResNet: sums of blocks, which add channels that are born at the same widths."""
 
 import dataclasses
+from collections.abc import Iterator
 from typing import Any, Literal
 
 from awn_kernels import Implementation
@@ -32,10 +33,12 @@ class ResNetOptions(StagedOptions):
         depth: number of layers with weights, 18, 34, 50 or 101; from 50 on, blocks are bottlenecks.
         form: `imagenet`, as published, for images of about 224 × 224: a 7×7 stem with stride 2 and a 3×3 pool with stride 2; or
             `cifar`, for about 32 × 32: a 3×3 stem with neither.
+        exits: a head after every stage, all of which are trained, so that a narrow budget may also take fewer stages.
     """
 
     depth: Literal[18, 34, 50, 101] = 50
     form: Literal["imagenet", "cifar"] = "imagenet"
+    exits: bool = False
 
 
 class Basic(nnx.Module):
@@ -97,6 +100,8 @@ class ResNet(AnyWidthClassifier):
     """
 
     Options = ResNetOptions
+    # Blocks in front of each early exit.
+    ends_of_stages: tuple[int, ...] = ()
 
     def __init__(
         self,
@@ -118,18 +123,34 @@ class ResNet(AnyWidthClassifier):
         self.stem = make.conv_norm(planes, axis, 7, 2) if self.pools else make.conv_norm(planes, axis, 3)
         published, bottleneck = DEPTHS[options.depth]
         blocks: list[Basic | Bottleneck] = []
+        early = []
         for channels, count in zip(STAGES, options.counts(published), strict=True):
+            if options.exits and blocks and count:
+                early.append(make.head(axis, 1, classes))
+                self.ends_of_stages = (*self.ends_of_stages, len(blocks))
             for number in range(count):
                 stride = 2 if number == 0 and channels != STAGES[0] else 1
                 blocks.append((Bottleneck if bottleneck else Basic)(make, axis, channels, stride))
                 axis = blocks[-1].outputs
         self.blocks = nnx.List(blocks)
+        if early:
+            self.early = nnx.List(early)
         self.head = make.head(axis, 1, classes)
 
     def features(self, x: Float[Array, "B H W P"], width: widths.AnyWidth = 1) -> Float[Array, "B C"]:
+        *_, x = self._stages(x, width)
+        return global_mean(x)
+
+    def staged(self, x: Float[Array, "B H W P"], width: widths.AnyWidth = 1) -> Iterator[Float[Array, "B _"]]:
+        return map(global_mean, self._stages(x, width))
+
+    def _stages(self, x: Array, width: widths.AnyWidth) -> Iterator[Array]:
+        """What stands at each exit."""
         x = relu(self.stem(x, width))
         if self.pools:
             x = max_pool(x, 3, strides=2, padding=1)
-        for block in self.blocks:
+        for number, block in enumerate(self.blocks, 1):
             x = block(x, width)
-        return global_mean(x)
+            if number in self.ends_of_stages:
+                yield x
+        yield x
