@@ -50,8 +50,6 @@ class SlicedResNeXtOptions(StagedOptions):
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.grid not in (0, self.branches):
             raise ValueError(f"grid must be 0 or branches={self.branches}, one birth a branch, got {self.grid}")
-        if self.form == "branches" and self.family not in ("s_net", "single"):
-            raise ValueError(f"family must be 's_net' or 'single' for form 'branches', got {self.family!r}")
 
 
 class Sparse:
@@ -115,8 +113,8 @@ class Transition(nnx.Module):
         self.join = make.concatenate(trunk, trunk)
 
     def __call__(self, x: Float[Array, "B H W C"], width: widths.AnyWidth = 1) -> Float[Array, "B h w K"]:
-        x = mean_pool(x, 2)
-        return self.join([x, 0 * x], width)
+        # Means last: XLA would compute them again in everything that reads a concatenation of them.
+        return mean_pool(self.join([x, 0 * x], width), 2)
 
 
 class SlicedResNeXt(AnyWidthClassifier):
@@ -135,7 +133,8 @@ class SlicedResNeXt(AnyWidthClassifier):
         rngs: source of the initial weights (stream `params`).
 
     Raises:
-        ValueError: if the images are too small, or a stage has fewer channels than branches.
+        ValueError: if the images are too small, a stage has fewer channels than branches, or the multi-branch form is of
+            another family than `s_net` and `single`.
 
     Source: Anytime Neural Prediction via Slicing Networks Vertically (Lee & Shin, 2018): 8 branches of bottleneck 4, 8, 16,
     a trunk of 64, 128, 256 channels, 7 blocks in each stage.
@@ -158,6 +157,8 @@ class SlicedResNeXt(AnyWidthClassifier):
         options = dataclasses.replace(options, grid=options.branches)
         check_image_size("SlicedResNeXt", image_size, 8)
         make = Parts(options, family=family, implementation=implementation, rngs=rngs)
+        if options.form == "branches" and make.family.name not in ("s_net", "single"):
+            raise ValueError(f"family must be 's_net' or 'single' for form 'branches', got {make.family.name!r}")
         form = (Sparse if options.form == "sparse" else Branches)(make)
         self.dropout = options.dropout
         trunk = form.trunk(options.trunk)
