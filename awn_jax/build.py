@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -48,6 +49,8 @@ def images(
     settings = config.data
     with naming("data"):
         moved = data.transforms.parse(settings.augment, {"classes": 0, "size": (0, 0), "shift": 0}).host
+    with naming("task"):
+        entries = tasks.find(config.task).entries
     share = settings.validation if split in ("train", "validation") else 0
     names = {"train": settings.train_split, "test": settings.test_split, "validation": settings.validation_split}
     names["validation"] = settings.train_split if share else names["validation"] or split
@@ -60,7 +63,7 @@ def images(
         skip_bad=settings.skip_bad,
         test_share=settings.test_share,
         seed=settings.split_seed,
-        entries=task(config).entries,
+        entries=entries,
         fit=settings.fit,
     )
     planes = found.image_size[2]
@@ -76,13 +79,13 @@ def images(
     return found if stays or found.nbytes > data.LARGE else data.in_memory(found)
 
 
-def network(config: Config, image_size: Sequence[int], classes: int, *, implementation: str = "") -> AnyWidthNetwork:
+def network(config: Config, image_size: Sequence[int], outputs: int, *, implementation: str = "") -> AnyWidthNetwork:
     """The network with its initial weights, which depend on the seed alone.
 
     Args:
         config: of the run.
         image_size: height, width and planes.
-        classes: how many things the outputs tell apart.
+        outputs: how many it has in each place, see `Task.outputs`.
         implementation: of the convolutions; empty for the fastest.
 
     Raises:
@@ -90,8 +93,6 @@ def network(config: Config, image_size: Sequence[int], classes: int, *, implemen
     """
     kind: Any = models.find(config.model.name)
     options = config.model.options
-
-    outputs = task(config).outputs(classes)
 
     def make(until: Sequence[widths.Width] | None = None) -> AnyWidthNetwork:
         family = families.make(options.family, fixed=config.widths.fixed, until=until)
@@ -132,10 +133,39 @@ def evenly_spaced(count: int, model: nnx.Module, minimum: float) -> tuple[float,
     return tuple(np.linspace(minimum, 1, count).round(6).tolist()) if count else distinct_widths(model, minimum)
 
 
-def task(config: Config) -> tasks.Task:
-    """What the network is for."""
+def hierarchy(config: Config, images: data.Examples) -> tasks.Hierarchy | None:
+    """The superclasses of the classes, where the task asks for them: those that the config gives, or the images' own.
+
+    Raises:
+        ConfigError: if there are none, or they do not fit the classes.
+    """
+    if config.task != tasks.Taxonomy.name:
+        return None
+    settings, known = config.taxonomy, tasks.HIERARCHIES.get(config.data.name.partition(":")[0])
+    with naming("taxonomy"):
+        if settings.groups:
+            return tasks.Hierarchy.numbered(settings.groups, (), images.classes)
+        if settings.map:
+            return tasks.Hierarchy.read(pathlib.Path(settings.map), images.class_names)
+        if images.superclasses:
+            return tasks.Hierarchy.numbered(images.superclasses, images.superclass_names, images.classes)
+        if known:
+            return tasks.Hierarchy.grouped(known, images.class_names)
+    raise ConfigError(
+        f"taxonomy.map or taxonomy.groups must say the superclasses of {config.data.name}, whose images do not"
+    )
+
+
+def task(config: Config, hierarchy: tasks.Hierarchy | None = None) -> tasks.Task:
+    """What the network is for.
+
+    Args:
+        config: of the run.
+        hierarchy: of the classes, where the task asks for them.
+    """
     with naming("task"):
-        return tasks.make(config.task, config.train.loss, config.train.label_smoothing)
+        smoothing, fine_from = config.train.label_smoothing, config.taxonomy.fine_from
+        return tasks.make(config.task, config.train.loss, smoothing, hierarchy, fine_from)
 
 
 def feed(config: Config, images: data.Examples, mesh: Mesh, transforms: data.Transforms = data.UNCHANGED) -> data.Feed:
@@ -223,7 +253,7 @@ def recompute_statistics(
             calibrate(config, model, images, preparation, mesh, progress=False)
         case "shared_bn":
             return
-        case "s_net":
+        case "s_net" | "nested_net":
             calibration.recompute(model, images, preparation, mesh, config.widths.fixed)
         case _:
             calibration.recompute(model, images, preparation, mesh, (1.0,))

@@ -103,7 +103,7 @@ def _train(
     say(
         f"{folder.name}: {len(images):,} images of {config.data.name}, {mesh.size} {jax.devices()[0].device_kind} device(s)"
     )
-    model = build.network(config, images.image_size, this.facts.classes, implementation=config.train.implementation)
+    model = build.network(config, images.image_size, this.outputs, implementation=config.train.implementation)
     steps = build.steps(config, len(images))
     optimizer, learning_rate = build.optimizer(config, steps, model)
     plan, recipe = build.width_plan(config, model), build.recipe(config, mesh)

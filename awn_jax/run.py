@@ -34,6 +34,8 @@ class Facts:
         mean, std: of each plane, where white is 1.
         fingerprint: of the training images and their labels.
         count: of the training images.
+        superclasses: the number of each class's superclass, where the task asks for them.
+        superclass_names: one for each superclass.
     """
 
     image_size: tuple[int, int, int]
@@ -43,6 +45,13 @@ class Facts:
     std: tuple[float, ...]
     fingerprint: str
     count: int
+    superclasses: tuple[int, ...] = ()
+    superclass_names: tuple[str, ...] = ()
+
+    @property
+    def hierarchy(self) -> tasks.Hierarchy | None:
+        """Of the classes, where the task asks for them."""
+        return tasks.Hierarchy(self.superclasses, self.superclass_names) if self.superclasses else None
 
     @classmethod
     def of(cls, config: configs.Config, images: data.Examples) -> "Facts":
@@ -51,8 +60,11 @@ class Facts:
         if not mean:
             mean, std = data.sample_moments(images)
         fingerprint = data.fingerprint(images)
-        names = build.task(config).named(images.class_names, images.point_names)
-        return cls(images.image_size, len(names) or images.classes, names, mean, std, fingerprint, len(images))
+        found = build.hierarchy(config, images)
+        names = build.task(config, found).named(images.class_names, images.point_names)
+        own = images.image_size, len(names) or images.classes, names
+        groups = (found.of, found.names) if found else ()
+        return cls(*own, mean, std, fingerprint, len(images), *groups)
 
     @classmethod
     def read(cls, values: Mapping[str, Any]) -> "Facts":
@@ -62,6 +74,7 @@ class Facts:
             KeyError, TypeError, ValueError: if it holds something else.
         """
         lists = {name: tuple(values[name]) for name in ("image_size", "class_names", "mean", "std")}
+        lists |= {name: tuple(values.get(name, ())) for name in ("superclasses", "superclass_names")}
         return cls(**{**values, **lists})
 
 
@@ -82,7 +95,12 @@ class Run:
     @property
     def task(self) -> tasks.Task:
         """What the network is for."""
-        return build.task(self.config)
+        return build.task(self.config, self.facts.hierarchy)
+
+    @property
+    def outputs(self) -> int:
+        """How many outputs the network has in each place."""
+        return self.task.outputs(self.facts.classes)
 
     @property
     def preparation(self) -> data.Preparation:
@@ -100,7 +118,7 @@ class Run:
 
     def network(self) -> AnyWidthNetwork:
         """The network with its initial weights."""
-        return build.network(self.config, self.facts.image_size, self.facts.classes)
+        return build.network(self.config, self.facts.image_size, self.outputs)
 
     def images(self, split: str, data_dir: str | None = None) -> data.Examples:
         """Images of a split, of the size that the network takes.
@@ -255,6 +273,10 @@ def begin(folder: pathlib.Path, config: configs.Config, images: data.Examples) -
             raise RunError(
                 f"{folder} was begun with other training images than {config.data.name} holds now "
                 f"({saved.facts.count:,} then, {facts.count:,} now): put those back, or choose another --workdir"
+            )
+        if saved.facts.hierarchy != facts.hierarchy:
+            raise RunError(
+                f"{folder} was begun with other superclasses than taxonomy.map={config.taxonomy.map!r} gives now"
             )
         if other := _other(saved.facts, facts):
             raise RunError(f"{folder / 'run.json'} is damaged: it says another {', '.join(other)} than the images have")

@@ -56,7 +56,7 @@ def test_papers_recipe_is_kept(repository):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"trian": {}}, "config has no field 'trian'; it has data, log, model, task, train, widths"),
+        ({"trian": {}}, "config has no field 'trian'; it has data, log, model, task, taxonomy, train, widths"),
         ({"train": {"epoks": 3}}, "config.train has no field 'epoks'"),
         ({"train": {"epochs": "three"}}, "config.train.epochs must be of type float, got 'three'"),
         ({"train": {"epochs": -1}}, "train.epochs must be above 0 and finite, got -1"),

@@ -60,6 +60,8 @@ class Small(NamedTuple):
         bare = nnx.eval_shape(make)
         if family == "s_net":
             bare = nnx.eval_shape(functools.partial(make, fixed=(0.5, 1), until=last_of(axes(bare), (0.5, 1))))
+        if family == "nested_net":
+            bare = nnx.eval_shape(functools.partial(make, fixed=(0.5, 1)))
         return filled(bare) if fill else bare
 
     def images(self, dtype: Any = jnp.float32) -> jax.Array:
@@ -112,6 +114,12 @@ SMALL = {
         "resnet", (9, 8, 3), {"multiplier": 0.15, "depth": 18, "form": "cifar", "blocks": (1, 1, 0, 0)}, {}
     ),
     "resnet50": Small("resnet", (33, 32, 3), {"multiplier": 0.1, "blocks": (2, 0, 0, 0)}, {}),
+    "sliced_resnext": Small(
+        "sliced_resnext",
+        (8, 9, 3),
+        {"multiplier": 1.0, "branches": 4, "trunk": 8, "bottleneck": 2, "blocks": (1, 0, 0)},
+        {},
+    ),
     "shufflenet": Small("shufflenet_v1", (32, 35, 3), {"multiplier": 0.1, "blocks": (2, 0, 0)}, {}),
     "unet": Small("unet", (8, 12, 1), {"multiplier": 0.1, "levels": 2, "stride": 2}, {}),
 }
@@ -156,7 +164,7 @@ def test_one_pass_gives_the_outputs_of_every_width(every_model, triangular):
     np.testing.assert_allclose(together[0], narrow, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("family", ["triangular", "s_net"])
+@pytest.mark.parametrize("family", ["triangular", "s_net", "nested_net"])
 def test_a_width_is_an_ordinary_network_of_its_own(every_model, family):
     """Built anew from the weights of that width; for an S-Net, at a width that has none of its own batch norms."""
     model, x = every_model.make(family), every_model.images()
@@ -196,7 +204,7 @@ def test_one_pass_learns_what_a_pass_for_each_width_does(every_model, float64):
         np.testing.assert_allclose(a, b, rtol=1e-8, atol=1e-8)
 
 
-@pytest.mark.parametrize("family", ["s_net", "us_net", "shared_bn", "single"])
+@pytest.mark.parametrize("family", ["s_net", "us_net", "shared_bn", "nested_net", "single"])
 def test_every_family_runs_at_its_widths(every_model, family):
     model = every_model.make(family, fill=False)
     assert not read(model, every_model.image_size).keeps_prefix

@@ -190,7 +190,7 @@ def test_loss_that_leaves_the_finite_numbers_stops_the_run_and_keeps_the_checkpo
             "train.accumulate must split train.batch_size=64 into multiples of the 8 devices",
         ),
         ("--config.train.loss=hinge", "train.loss must be one of cross_entropy, or module:Name, got 'hinge'"),
-        ("--config.task=guess", "task must be one of classify, or module:Name, got 'guess'"),
+        ("--config.task=guess", "task must be one of classify, taxonomy, or module:Name, got 'guess'"),
         ("--config.data.augment=blur", "augment must be one of"),
         ("--config.model.name=no_such_module:Net", "model.name must be importable"),
         ("--config.data.test_split=validation", "split of digits must be 'train' or 'test', got 'validation'"),

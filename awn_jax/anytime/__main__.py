@@ -4,17 +4,19 @@
 
 Beside the static curve (every image at one width) stands that of the policy which widens only the images that are not sure
 yet. Writes anytime.json and anytime.png into the workdir, or where --out says. The time of climbing the ladder is measured
-beside one pass at its last width, and beside a rival that starts again at every width.
+beside one pass at its last width, and beside a rival that starts again at every width. Of a network with early exits, it also
+says which exit at which width a budget of operations should take.
 """
 
 import argparse
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 from awn_jax import arguments as types
 from awn_jax import files, hardware, network
 from awn_jax import run as runs
-from awn_jax.anytime import LADDER, policy, timing
+from awn_jax.anytime import LADDER, exits, policy, timing
 from awn_jax.evaluation.outputs import affordable, outputs_at
 from awn_jax.tasks import Metric
 
@@ -56,7 +58,7 @@ def main(argv: list[str] | None = None) -> None:
         )
 
     # ── what the policies give
-    task, metric = run.task, run.task.metrics[run.task.metric]
+    task, metric = run.task.at(ladder), run.task.metrics[run.task.metric]
     images = affordable(model, images, len(ladder))
     outputs = outputs_at(model, images, run.preparation, ladder)
     macs = network.costs(model, size, ladder).macs.tolist()
@@ -74,6 +76,12 @@ def main(argv: list[str] | None = None) -> None:
         "confidence": [dataclasses.asdict(point) for point in confident],
     }
 
+    # ── depth too
+    if model.early:
+        chosen = exits.table(exits.grid(model, images, run.preparation, ladder, run.task))
+        content["exits"] = [choice._asdict() for choice in chosen]
+        print_choices(chosen, static, metric)
+
     # ── what a ladder costs
     if parsed.rounds:
         seconds, processors = timing.compare(model, size, ladder, parsed.batch_size, rounds=parsed.rounds)
@@ -90,6 +98,17 @@ def print_points(points: tuple[policy.Point, ...], name: str, metric: Metric) ->
     print(f"{name:>10}  {metric.title:>7}  {'mean MACs':>12}")
     for point in points:
         print(f"{point.name:10.4g}  {metric.show(point.value):>7}  {point.macs:12,.0f}")
+
+
+def print_choices(chosen: Sequence[exits.Choice], static: tuple[policy.Point, ...], metric: Metric) -> None:
+    """The policy of exits and widths, beside the best width of the whole network for the same operations."""
+    print(f"{'up to MACs':>12}  {'exit':>4}  {'width':>6}  {metric.title:>7}  width alone")
+    for choice in chosen:
+        alone = [point.value for point in static if point.macs <= choice.macs]
+        told = metric.show(max(alone)) if alone else "none"
+        print(
+            f"{choice.macs:12,.0f}  {choice.exit + 1:4d}  {choice.width:6.4g}  {metric.show(choice.value):>7}  {told:>11}"
+        )
 
 
 def print_times(

@@ -47,7 +47,7 @@ def static_curve(
         targets: of the images.
         ladder: the N widths.
         macs: of each.
-        task: what the outputs are for.
+        task: what the outputs are for, as it is at the N widths, see `Task.at`.
     """
     values = task.quality(outputs, targets).mean(-1)
     return tuple(Point(*map(float, point)) for point in zip(ladder, values, macs, strict=True))
@@ -66,7 +66,7 @@ def confidence_curve(
         outputs: at the N widths of the ladder.
         targets: of the images.
         macs: of a direct run at each width, which is also what climbing up to it costs.
-        task: what the outputs are for.
+        task: what the outputs are for, likewise.
         confidences: to draw.
     """
     sure, quality, cost = task.confidence(outputs), task.quality(outputs, targets), np.asarray(macs)

@@ -168,7 +168,8 @@ class Predictor:
 
     def _unsure(self, batch: _Batch, confidence: float) -> Iterator[_Batch]:
         """The images of a batch that are not sure yet, in smaller batches if those spare work."""
-        left = np.flatnonzero(self.task.confidence(np.asarray(batch.state.outputs)[batch.places]) < confidence)
+        outputs = np.asarray(batch.state.outputs)[batch.places]
+        left = np.flatnonzero(self.task.at((batch.state.width,)).confidence(outputs[None])[0] < confidence)
         rows, places, state = batch.rows[left], batch.places[left], batch.state
         parts = list(_parts(np.arange(len(left)), self.batch_sizes))
         if sum(size for _, size in parts) < len(state.images):

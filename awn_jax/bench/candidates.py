@@ -48,7 +48,8 @@ def steps(config: Config, image_size: tuple[int, int, int], classes: int) -> dic
         classes: number of classes.
     """
     images = _random_images(8 * config.train.batch_size, image_size, classes)
-    model = build.network(config, image_size, classes, implementation=config.train.implementation)
+    outputs = build.task(config).outputs(classes)
+    model = build.network(config, image_size, outputs, implementation=config.train.implementation)
     four = plans.fixed([max(width, config.widths.minimum) for width in FOUR])
     plan_of = {
         "full width only": ("nested", plans.fixed((1.0,))),
@@ -89,7 +90,8 @@ def sweeps(config: Config, image_size: tuple[int, int, int], classes: int, batch
         classes: number of classes.
         batch_size: images that are scored together.
     """
-    model, task = build.network(config, image_size, classes), build.task(config)
+    task = build.task(config)
+    model = build.network(config, image_size, task.outputs(classes))
     model.eval()
     images = _random_images(batch_size, image_size, classes)
     batch, counted = jax.tree.map(jnp.asarray, images.arrays), jnp.ones(batch_size, bool)

@@ -1,7 +1,8 @@
 """The ways of training one network for many widths that are compared here, each as changes to a config.
 
 Sources: Any-Width Networks (Vu et al., 2020) for AWN, its random sampling and the shared-batch-norm control; Slimmable
-Neural Networks (Yu et al., 2019) for S-Net; Universally Slimmable Networks (Yu & Huang, 2019) for US-Net.
+Neural Networks (Yu et al., 2019) for S-Net; Universally Slimmable Networks (Yu & Huang, 2019) for US-Net; NestedNet (Kim et
+al., 2018).
 """
 
 from collections.abc import Callable, Mapping
@@ -17,6 +18,7 @@ _RANDOM = {"widths.train": "random", "widths.total": 0.0}
 _SEQUENTIAL = {"widths.how": "sequential"}
 _US_NET = {**_SEQUENTIAL, **_RANDOM, "model.family": "us_net"}
 _SHARED_BN = {**_SEQUENTIAL, **_FIXED, "model.family": "shared_bn"}
+_DISTILLED = {"widths.distillation": 0.5}
 _WIDE = {"widths.minimum": 0.05}
 _ENDS = {"widths.ends": 0.25}
 
@@ -50,9 +52,13 @@ METHODS: dict[str, dict[str, Any]] = {
     "us_net_tuned": {**_US_NET, **_TUNED},
     "us_net_dropout": {**_US_NET, **_DROPOUT},
     "shared_bn": _SHARED_BN,
+    # NestedNet: levels of connections; levels of channels, with private norms and with shared ones. All learn from the widest.
+    "nested_net": {**_SEQUENTIAL, **_FIXED, **_DISTILLED, "model.family": "nested_net"},
+    "nested_net_channels": {**_SEQUENTIAL, **_FIXED, **_DISTILLED, "model.family": "s_net"},
+    "nested_net_shared": {**_SHARED_BN, **_DISTILLED},
     # Beyond the paper's recipe: changes to `awn`, then further ones to `awn_core`.
     "awn_ends": _ENDS,
-    "awn_distilled": {"widths.distillation": 0.5},
+    "awn_distilled": _DISTILLED,
     "awn_visible": {"model.fan_in": "visible"},
     "awn_core": _CORE,
     "awn_adamw": {**_CORE, **_ADAMW},

@@ -17,12 +17,19 @@ from awn_jax.config.schema import (
     DataConfig,
     LogConfig,
     ModelConfig,
+    TaxonomyConfig,
     TrainConfig,
     WidthsConfig,
     flat,
 )
 
-SECTIONS: dict[str, Any] = {"data": DataConfig, "widths": WidthsConfig, "train": TrainConfig, "log": LogConfig}
+SECTIONS: dict[str, Any] = {
+    "data": DataConfig,
+    "widths": WidthsConfig,
+    "train": TrainConfig,
+    "log": LogConfig,
+    "taxonomy": TaxonomyConfig,
+}
 
 
 def default(model: str) -> ml_collections.ConfigDict:

@@ -162,6 +162,31 @@ class WidthsConfig:
 
 
 @dataclasses.dataclass(frozen=True)
+class TaxonomyConfig:
+    """Of the task `taxonomy`: which question is asked at which width.
+
+    Attributes:
+        fine_from: α from which on the class is asked for, below it its superclass; at or below `widths.minimum`, the class is
+            asked for at every width.
+        map: a JSON file, an object with a list of class names for each superclass; empty for what the images say themselves
+            (`coarse_label` of a TFDS set), or what `tasks.HIERARCHIES` has for them.
+        groups: the number of each class's superclass, from 0; in place of `map`.
+    """
+
+    fine_from: float = 0.5
+    map: str = ""
+    groups: tuple[int, ...] = ()
+
+    def __post_init__(self):
+        try:
+            width_arithmetic.exact_width(self.fine_from, "taxonomy.fine_from")
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
+        _require(not (self.map and self.groups), f"taxonomy.map must be empty where groups are given, got {self.map!r}")
+        _require(all(g >= 0 for g in self.groups), f"taxonomy.groups must be 0 or more, got {self.groups}")
+
+
+@dataclasses.dataclass(frozen=True)
 class TrainConfig:
     """The recipe.
 
@@ -280,7 +305,7 @@ class Config:
     """One run.
 
     Attributes:
-        model, data, widths, train, log: see their classes.
+        model, data, widths, train, log, taxonomy: see their classes.
         task: of `tasks.TASKS`, or `module:Class` for one's own.
     """
 
@@ -289,6 +314,7 @@ class Config:
     widths: WidthsConfig = WidthsConfig()
     train: TrainConfig = TrainConfig()
     log: LogConfig = LogConfig()
+    taxonomy: TaxonomyConfig = TaxonomyConfig()
     task: str = "classify"
 
     def __post_init__(self):
@@ -299,8 +325,8 @@ class Config:
             f"{options.family!r}",
         )
         _require(
-            options.family != "s_net" or (widths.train == "fixed" and 1 in widths.fixed),
-            "widths.train must be 'fixed' and widths.fixed hold 1 where model.family is 's_net', got "
+            options.family not in ("s_net", "nested_net") or (widths.train == "fixed" and 1 in widths.fixed),
+            f"widths.train must be 'fixed' and widths.fixed hold 1 where model.family is {options.family!r}, got "
             f"{widths.train!r} and {widths.fixed}",
         )
         _require(

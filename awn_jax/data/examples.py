@@ -26,6 +26,8 @@ class Examples(abc.ABC):
         class_names: one for each class, or none.
         point_names: one for each key point of an object, or none.
         entries: what an example has.
+        superclasses: the number of each class's superclass, where the examples say it; -1 for a class that has no image.
+        superclass_names: one for each superclass, or none.
         identity: a digest of what the images were read from; empty where the images themselves say it.
         nbytes: bytes of all examples.
     """
@@ -36,6 +38,8 @@ class Examples(abc.ABC):
     class_names: tuple[str, ...]
     point_names: tuple[str, ...] = ()
     entries: tuple[str, ...] = ("image", "label")
+    superclasses: tuple[int, ...] = ()
+    superclass_names: tuple[str, ...] = ()
     identity: str
     nbytes: int
 

@@ -26,7 +26,7 @@ class ImageSet(Examples):
         labels: [N] int32 in [0, classes).
         classes: number of classes, of which some may have no image here.
         class_names: one for each class, or none.
-        identity, point_names: see `Examples`.
+        identity, point_names, superclasses, superclass_names: see `Examples`.
         more: what else there is of each image, by name: [N, ...].
 
     Raises:
@@ -40,6 +40,8 @@ class ImageSet(Examples):
     identity: str = ""
     point_names: tuple[str, ...] = ()
     more: Mapping[str, Shaped[np.ndarray, "_ ..."]] = dataclasses.field(default_factory=dict)
+    superclasses: tuple[int, ...] = ()
+    superclass_names: tuple[str, ...] = ()
 
     def __post_init__(self):
         checks.check_set(self.images, self.labels, self.classes, self.class_names)

@@ -127,6 +127,19 @@ def labels(
     return own.astype(np.int32), 1 + every[-1] if classes is None else classes, names
 
 
+def superclasses(own: Integer[np.ndarray, " N"], coarse: Integer[np.ndarray, " N"], classes: int) -> tuple[int, ...]:
+    """The superclass of each class, -1 for one that has no image; nothing where images of one class have different ones.
+
+    Args:
+        own: the class of each image.
+        coarse: its superclass.
+        classes: K.
+    """
+    found = np.full(classes, -1)
+    found[own] = coarse
+    return tuple(found.tolist()) if (found[own] == coarse).all() else ()
+
+
 def _counted_from_one(every: Sequence[int], classes: int | None, what: str) -> bool:
     most = every[-1]
     if classes is not None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from awn_jax import files, tasks
-from awn_jax.evaluation.sweep import Row, Sweep
+from awn_jax.evaluation.sweep import Row, Sweep, area_under_curve
 from awn_jax.tasks import Metric
 
 
@@ -28,16 +28,24 @@ def table(sweep: Sweep) -> str:
 def summary(sweep: Sweep) -> str:
     """The one line that says it all."""
     low, high = sweep.rows[0].width, sweep.rows[-1].width
+    others = "".join(f", {name} {area:.4f}" for name, area in areas(sweep).items() if name != sweep.metric)
     return (
         f"AUC {sweep.auc:.4f} over {len(sweep.rows)} widths in [{low:.2f}, {high:.2f}] "
-        f"(mean of 10 evenly spaced: {sweep.mean10:.4f})"
+        f"(mean of 10 evenly spaced: {sweep.mean10:.4f}){others and f'; of other metrics:{others[1:]}'}"
     )
 
 
+def areas(sweep: Sweep) -> dict[str, float]:
+    """The area under the curve of each metric whose `area` is told, by name."""
+    at = [row.width for row in sweep.rows]
+    told = [name for name, metric in shown(sweep).items() if metric.area]
+    return {name: area_under_curve(at, [row.metrics[name] for row in sweep.rows]) for name in told}
+
+
 def to_json(sweep: Sweep) -> dict[str, Any]:
-    """A sweep as JSON has it; the metrics of a row stand beside its width."""
+    """A sweep as JSON has it; the metrics of a row stand beside its width, the areas of several metrics by name."""
     rows = [{"width": row.width, "params": row.params, "macs": row.macs, **row.metrics} for row in sweep.rows]
-    return {**dataclasses.asdict(sweep), "rows": rows}
+    return {**dataclasses.asdict(sweep), "areas": areas(sweep), "rows": rows}
 
 
 def from_json(content: Mapping[str, Any]) -> Sweep:

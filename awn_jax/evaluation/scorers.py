@@ -90,15 +90,18 @@ class _FromFeatures(Scorer):
     """One program gives the features, another the outputs of a few widths, whichever they are.
 
     What a head gives depends on how many of the features' channels take part alone, so widths that share that number are
-    scored once.
+    scored once, unless the task asks something else of them.
     """
 
     def __init__(
         self, model: AnyWidthNetwork, at: Sequence[float], preparation: Preparation, task: Task, few: int, mesh: Mesh
     ):
-        counts, self._which = np.unique(model.head.inputs.active_at(at), return_inverse=True)
-        padded = [*counts.tolist(), *[int(counts[-1])] * (-len(counts) % few)]
-        self._parts = [np.asarray(padded[i : i + few], np.int32) for i in range(0, len(padded), few)]
+        kinds = np.stack([model.head.inputs.active_at(at), np.searchsorted(task.turns, at, side="right")])
+        counts, first, self._which = np.unique(kinds, axis=1, return_index=True, return_inverse=True)
+        # Filled up with the last one.
+        chosen = np.minimum(np.arange(-(-len(first) // few) * few), len(first) - 1).reshape(-1, few)
+        alphas = np.asarray(at, np.float32)[first]
+        self._parts = [(counts[0, part].astype(np.int32), alphas[part]) for part in chosen]
         self._totals = [Totals(task, few, mesh) for _ in self._parts]
         graphdef, state = nnx.split(model)
         self._state = replicate(state, mesh)
@@ -107,17 +110,16 @@ class _FromFeatures(Scorer):
         def features(state: Any, images: Array) -> Array:
             return nnx.merge(graphdef, state, copy=True).features(preparation.normalised(images), 1)
 
-        def outputs(state: Any, features: Array, counts: Array) -> Array:
-            found: Array = nnx.merge(graphdef, state, copy=True).head.at_active(features, counts)
-            return found
+        def outputs(state: Any, features: Array, counts: Array, alphas: Array) -> tuple[Task, Array]:
+            return task.at(alphas), nnx.merge(graphdef, state, copy=True).head.at_active(features, counts)
 
         self._features = jax.jit(features, compiler_options=hardware.compiler_options())
         self._program = Program(task, outputs)
 
     def add(self, examples: Example, counted: Bool[Array, " B"]) -> None:
         features = self._features(self._state, examples["image"])
-        for totals, counts in zip(self._totals, self._parts, strict=True):
-            self._program.add(totals, examples, counted, self._state, features, counts)
+        for totals, part in zip(self._totals, self._parts, strict=True):
+            self._program.add(totals, examples, counted, self._state, features, *part)
 
     def finish(self) -> dict[str, np.ndarray]:
         return {name: values[self._which] for name, values in joined(self._totals).items()}
@@ -140,8 +142,7 @@ def make_program(model: AnyWidthNetwork, at: Sequence[float], preparation: Prepa
     """
     graphdef = nnx.split(model)[0]
 
-    def outputs(state: Any, images: Array) -> Array:
-        found: Array = nnx.merge(graphdef, state, copy=True).outputs_at(preparation.normalised(images), at)
-        return found
+    def outputs(state: Any, images: Array) -> tuple[Task, Array]:
+        return task.at(at), nnx.merge(graphdef, state, copy=True).outputs_at(preparation.normalised(images), at)
 
     return Program(task, outputs)

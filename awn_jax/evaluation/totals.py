@@ -42,13 +42,13 @@ class Program:
 
     Args:
         task: what the outputs mean.
-        outputs: gives them, [N, B, …], from what `add` is given last; traced.
+        outputs: gives them, [N, B, …], from what `add` is given last, and the task as it is at their widths; traced.
     """
 
-    def __init__(self, task: Task, outputs: Callable[..., Array]):
+    def __init__(self, task: Task, outputs: Callable[..., tuple[Task, Array]]):
         def score(sums: Any, targets: Any, counted: Array, *given: Any) -> tuple[Any, Any]:
-            answers = outputs(*given)
-            return task.update(sums, answers, targets, counted), task.found(answers, targets)
+            asked, answers = outputs(*given)
+            return asked.update(sums, answers, targets, counted), asked.found(answers, targets)
 
         self._task = task
         self._score = jax.jit(score, compiler_options=hardware.compiler_options())
@@ -72,7 +72,7 @@ def metrics(task: Task, outputs: Float[np.ndarray, "N B ..."], targets: Any) -> 
     """The metrics of outputs that are there already.
 
     Args:
-        task: what they mean.
+        task: what they mean, as it is at the N widths, see `Task.at`.
         outputs: at N widths.
         targets: of the same examples.
     """

@@ -26,6 +26,7 @@ from awn_jax.errors import UserError
 from awn_jax.evaluation.outputs import outputs_at
 from awn_jax.evaluation.totals import metrics
 from awn_jax.export import bundle, read, to_flax, to_onnx, to_stablehlo
+from awn_jax.tasks import Task
 from awn_jax.weights import card
 
 SUFFIXES = {
@@ -122,7 +123,10 @@ def run(arguments: argparse.Namespace) -> None:
             return
         found = np.concatenate([exported(prepared[i : i + BATCH]) for i in range(0, len(prepared), BATCH)])
         largest, difference = np.abs(wanted).max(), np.abs(found - wanted).max()
-        scores = f"{_score(opened, found, images)}, trained {_score(opened, wanted, images)}; " if known else ""
+        scores = ""
+        if known:
+            task = opened.task.at((width,))
+            scores = f"{_score(task, found, images)}, trained {_score(task, wanted, images)}; "
         print(
             f"width {width:g}, {len(images):,} {'test' if known else 'random'} images: {scores}"
             f"outputs, the largest {largest:.1f}, differ by up to {difference:.1e}"
@@ -159,9 +163,8 @@ def _images(opened: runs.Run, data_dir: str | None) -> tuple[data.ImageSet, bool
     return data.ImageSet(values, np.zeros(RANDOM, np.int32), opened.facts.classes), False
 
 
-def _score(opened: runs.Run, outputs: np.ndarray, images: data.ImageSet) -> str:
-    """The task's metric of outputs [images, …], as a table shows it."""
-    task = opened.task
+def _score(task: Task, outputs: np.ndarray, images: data.ImageSet) -> str:
+    """The task's metric of outputs [images, …] of one width, as a table shows it."""
     found = metrics(task, outputs[None], task.targets(images.arrays))
     metric = task.metrics[task.metric]
     return f"{metric.title} {metric.show(float(found[task.metric][0]))}"

@@ -1,5 +1,7 @@
 """Layers that run at any width."""
 
+from awn_jax.layers.branches import BranchedConv, PrivateHead
+from awn_jax.layers.connections import MaskedConv, MaskedDense
 from awn_jax.layers.conv import Conv, TriConv
 from awn_jax.layers.dense import Dense, TriDense
 from awn_jax.layers.depthwise import DepthwiseConv
@@ -18,6 +20,7 @@ from awn_jax.layers.slimmable import CalibratedBatchNorm, SwitchableBatchNorm
 __all__ = [
     "AnyWidthHead",
     "BatchNorm",
+    "BranchedConv",
     "CalibratedBatchNorm",
     "ChannelShuffle",
     "Concatenate",
@@ -28,9 +31,12 @@ __all__ = [
     "GroupedConv",
     "Head",
     "Layer",
+    "MaskedConv",
+    "MaskedDense",
     "Norm",
     "Op",
     "PixelHead",
+    "PrivateHead",
     "SwitchableBatchNorm",
     "TriConv",
     "TriDense",

@@ -3,7 +3,7 @@
 Dimensions: B batch, H height, W width in pixels, C input channels, K output channels.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import jax.numpy as jnp
@@ -27,7 +27,7 @@ class GroupedConv(Layer):
         outputs: likewise.
         kernel_size: rows and columns, or one number for both.
         groups: at least 1.
-        conv: the kind of convolution in each group.
+        conv: makes the convolution of a group.
         options: of the convolutions, see `Conv`.
 
     Attributes:
@@ -48,7 +48,7 @@ class GroupedConv(Layer):
         kernel_size: int | tuple[int, int],
         *,
         groups: int,
-        conv: type[Conv] = TriConv,
+        conv: Callable[..., Conv] = TriConv,
         **options: Any,
     ):
         if groups < 1:

@@ -4,6 +4,7 @@ from typing import Any
 
 from awn_jax import registry
 from awn_jax.models.base import AnyWidthClassifier, AnyWidthNetwork
+from awn_jax.models.exits import Exit, exits
 from awn_jax.models.fpn import FPN
 from awn_jax.models.lenet import LeNet3C1L
 from awn_jax.models.mobilenet_v1 import MobileNetV1
@@ -12,6 +13,7 @@ from awn_jax.models.options import Options, StagedOptions
 from awn_jax.models.parts import Parts
 from awn_jax.models.resnet import ResNet
 from awn_jax.models.shufflenet import ShuffleNetV1
+from awn_jax.models.sliced_resnext import SlicedResNeXt
 from awn_jax.models.unet import UNet
 from awn_jax.network import axes, distinct_widths
 
@@ -23,6 +25,7 @@ MODELS: dict[str, type[AnyWidthNetwork] | str] = {
     "resnet": ResNet,
     "shufflenet_v1": ShuffleNetV1,
     "unet": UNet,
+    "sliced_resnext": SlicedResNeXt,
 }
 # What a benchmark takes where none is named: a network, and images that it is made for.
 DEFAULT, DEFAULT_IMAGE_SIZE = "lenet_3c1l", (28, 28, 1)
@@ -50,6 +53,7 @@ __all__ = [
     "MODELS",
     "AnyWidthClassifier",
     "AnyWidthNetwork",
+    "Exit",
     "LeNet3C1L",
     "MobileNetV1",
     "MobileNetV2",
@@ -57,9 +61,11 @@ __all__ = [
     "Parts",
     "ResNet",
     "ShuffleNetV1",
+    "SlicedResNeXt",
     "StagedOptions",
     "UNet",
     "axes",
     "distinct_widths",
+    "exits",
     "find",
 ]

@@ -5,7 +5,7 @@ Dimensions: B batch, H height, W width, P planes, h and w pixels and C channels 
 
 import abc
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 import jax.numpy as jnp
@@ -25,10 +25,12 @@ NARROW = 0.001
 class AnyWidthNetwork(nnx.Module):
     """A network that runs at any width, and at many in one pass.
 
-    A subclass sets `head`, its last layer, and writes `features`: everything before it.
+    A subclass sets `head`, its last layer, and writes `features`: everything before it. One with early exits sets `early` as
+    well, and writes `staged`.
 
     Attributes:
         head: the last layer; it gives outputs at one width when called, and at many by `at_widths`.
+        early: such layers of early exits, from the first one on.
         dropout: while training, share of the features that the head misses at full width; at width α, α times as large a
             share, because narrow networks overfit less.
         prefix_checked: the features hold code that is none of the library's ops, and have been found to keep the prefix
@@ -36,6 +38,7 @@ class AnyWidthNetwork(nnx.Module):
     """
 
     head: Any
+    early: Any = ()
     dropout: float = 0.0
     prefix_checked: bool = False
     Options: ClassVar[type[Options]] = Options
@@ -57,7 +60,43 @@ class AnyWidthNetwork(nnx.Module):
         Raises:
             ValueError: if `width` is outside (0, 1] or the images have another size than the network was made for.
         """
-        return self._answer(self.features(x, width), width, key)
+        return self._answer(self.head, self.features(x, width), width, key)
+
+    def staged(self, x: Float[Array, "B H W P"], width: widths.AnyWidth = 1) -> Iterator[Float[Array, "B ... _"]]:
+        """The features in front of the head of each exit, computed as they are asked for; the last are `features`."""
+        yield self.features(x, width)
+
+    def ends(
+        self, x: Float[Array, "B H W P"], width: widths.AnyWidth = 1, key: PRNGKeyArray | None = None
+    ) -> list[Float[Array, "B ..."]]:
+        """The outputs of every exit at one width, the network's own last; arguments are those of a call."""
+        if not self.early:
+            return [self(x, width, key)]
+        heads = [*self.early, self.head]
+        return [self._answer(head, f, width, key) for head, f in zip(heads, self.staged(x, width), strict=True)]
+
+    def ends_at(
+        self,
+        x: Float[Array, "B H W P"],
+        at: Sequence[widths.Width],
+        key: PRNGKeyArray | None = None,
+        drawn: Sequence[widths.Drawn] = (),
+    ) -> list[Float[Array, "N B ..."]]:
+        """The outputs of every exit at N widths from one pass, the network's own last; see `outputs_at`.
+
+        Raises:
+            ValueError: also if there are early exits and narrow networks are not prefixes of the wide one.
+        """
+        if not self.early:
+            return [self.outputs_at(x, at, key, drawn)]
+        check_ascending(at)
+        if obstacle := self.obstacle(x.shape[1:]):
+            raise ValueError(
+                f"one pass for all widths needs narrow networks that are prefixes of the wide one: {obstacle}"
+            )
+        heads = [*self.early, self.head]
+        found = zip(heads, self.staged(x, at[-1]), strict=True)
+        return [self._answers(head, features, at, key, drawn) for head, features in found]
 
     def outputs_at(
         self,
@@ -84,15 +123,7 @@ class AnyWidthNetwork(nnx.Module):
         check_ascending(at)
         if not self.nests(x.shape[1:]):
             return jnp.stack([self(x, width, key) for width in (*at, *drawn)])
-        features = self.features(x, at[-1])
-        if key is None or not self.dropout:
-            outputs = self.head.at_widths(features, at)
-        else:
-            # Every width misses features of its own: a product for each, small beside the convolutions.
-            active = [self.head.inputs.active(width) for width in at]
-            outputs = jnp.stack([self._answer(features[..., :k], w, key) for k, w in zip(active, at, strict=True)])
-        more = [self._answer(features, width, key)[None] for width in drawn]
-        return jnp.concatenate([outputs, *more])
+        return self._answers(self.head, self.features(x, at[-1]), at, key, drawn)
 
     def nests(self, image_size: Sequence[int]) -> bool:
         """Whether a narrow network is known to be a prefix of the wide one."""
@@ -133,11 +164,31 @@ class AnyWidthNetwork(nnx.Module):
         self.prefix_checked = True
         return report
 
-    def _answer(self, features: Array, width: widths.AnyWidth, key: PRNGKeyArray | None) -> Array:
+    def _answers(
+        self,
+        head: Any,
+        features: Array,
+        at: Sequence[widths.Width],
+        key: PRNGKeyArray | None,
+        drawn: Sequence[widths.Drawn],
+    ) -> Array:
+        """What a head gives at many widths."""
+        if key is None or not self.dropout:
+            outputs = head.at_widths(features, at)
+        else:
+            # Every width misses features of its own: a product for each, small beside the convolutions.
+            active = [head.inputs.active(width) for width in at]
+            outputs = jnp.stack(
+                [self._answer(head, features[..., :k], w, key) for k, w in zip(active, at, strict=True)]
+            )
+        more = [self._answer(head, features, width, key)[None] for width in drawn]
+        return jnp.concatenate([outputs, *more])
+
+    def _answer(self, head: Any, features: Array, width: widths.AnyWidth, key: PRNGKeyArray | None) -> Array:
         if key is not None and self.dropout:
             alpha = width.alpha if isinstance(width, widths.Drawn) else float(width)
-            features = dropout(key, features, self.dropout * alpha, self.head.inputs.channels)
-        return self.head(features, width)
+            features = dropout(key, features, self.dropout * alpha, head.inputs.channels)
+        return head(features, width)
 
 
 class AnyWidthClassifier(AnyWidthNetwork):

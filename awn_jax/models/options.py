@@ -27,7 +27,7 @@ class Options:
         dtype: of weights and activations; statistics and logits are float32, or wider.
     """
 
-    family: Literal["triangular", "s_net", "us_net", "shared_bn", "single"] = "triangular"
+    family: Literal["triangular", "s_net", "us_net", "shared_bn", "nested_net", "single"] = "triangular"
     multiplier: float = 0.0
     grid: int = 0
     group: int = 1

@@ -11,7 +11,17 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from awn_jax import families, widths
-from awn_jax.layers import ChannelShuffle, Concatenate, Conv, Dense, DepthwiseConv, GroupedConv, Layer, Norm
+from awn_jax.layers import (
+    BranchedConv,
+    ChannelShuffle,
+    Concatenate,
+    Conv,
+    Dense,
+    DepthwiseConv,
+    GroupedConv,
+    Layer,
+    Norm,
+)
 from awn_jax.layers.head import AnyWidthHead, PixelHead
 from awn_jax.models.options import Options
 
@@ -101,12 +111,14 @@ class Parts:
     def axis(self, channels: int) -> widths.Axis:
         """An axis of so many channels, born as the options say."""
         options = self.options
+        if self.family.whole:
+            return widths.Axis.whole(channels)
         return widths.Axis.of(channels, math.lcm(options.group, self.together), options.core, options.grid or None)
 
     def scaled(self, published: int) -> widths.Axis:
         """The axis in place of a published number of channels: at every width, ordinary networks have the channels that their
         publication gives them there."""
-        if self._rounding is None:
+        if self._rounding is None or self.family.whole:
             return self.axis(self.channels(published))
         moments = self.options.grid or MOMENTS
         full = published * self.multiplier
@@ -135,6 +147,12 @@ class Parts:
         return GroupedConv(
             inputs, outputs, kernel_size, groups=groups, conv=self.family.conv, **self._common, **options
         )
+
+    def branched(
+        self, inputs: widths.Axis, outputs: widths.Axis, kernel_size: int | tuple[int, int], **options: Any
+    ) -> BranchedConv:
+        """A convolution within each branch, see `layers.BranchedConv`."""
+        return BranchedConv(inputs, outputs, kernel_size, conv=self.family.conv, **self._common, **options)
 
     def depthwise(self, axis: widths.Axis, kernel_size: int | tuple[int, int], **options: Any) -> DepthwiseConv:
         """A convolution of every channel by itself, see `layers.DepthwiseConv`."""

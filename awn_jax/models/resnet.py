@@ -1,6 +1,7 @@
 """ResNet: sums of blocks, which add channels that are born at the same widths."""
 
 import dataclasses
+from collections.abc import Iterator
 from typing import Any, Literal
 
 from awn_kernels import Implementation
@@ -33,10 +34,12 @@ class ResNetOptions(StagedOptions):
         depth: number of layers with weights, 18, 34, 50 or 101; from 50 on, blocks are bottlenecks.
         form: `imagenet`, as published, for images of about 224 × 224: a 7×7 stem with stride 2 and a 3×3 pool with stride 2; or
             `cifar`, for about 32 × 32: a 3×3 stem with neither.
+        exits: a head after every stage, all of which are trained, so that a narrow budget may also take fewer stages.
     """
 
     depth: Literal[18, 34, 50, 101] = 50
     form: Literal["imagenet", "cifar"] = "imagenet"
+    exits: bool = False
 
 
 class Basic(nnx.Module):
@@ -107,11 +110,19 @@ class ResNetBackbone(Backbone):
         self.level_axes, self._ends = zip(*ends.values(), strict=True)
 
     def levels(self, x: Float[Array, "B H W P"], width: widths.AnyWidth = 1) -> list[Float[Array, "B h w C"]]:
+        return list(self.each_level(x, width))
+
+    def each_level(self, x: Float[Array, "B H W P"], width: widths.AnyWidth = 1) -> Iterator[Float[Array, "B h w C"]]:
+        """One level after the other; of those not asked for, nothing is computed."""
         x = relu(self.stem(x, width))
-        values = [max_pool(x, 3, strides=2, padding=1) if self.pools else x]
-        for block in self.blocks:
-            values.append(block(values[-1], width))
-        return [values[end] for end in self._ends]
+        if self.pools:
+            x = max_pool(x, 3, strides=2, padding=1)
+        if 0 in self._ends:
+            yield x
+        for number, block in enumerate(self.blocks, 1):
+            x = block(x, width)
+            if number in self._ends:
+                yield x
 
 
 class ResNet(ResNetBackbone, AnyWidthClassifier):
@@ -151,7 +162,12 @@ class ResNet(ResNetBackbone, AnyWidthClassifier):
         check_image_size("ResNet", image_size, 32 if options.form == "imagenet" else 8)
         super().__init__(make, image_size[-1], options)
         self.dropout = options.dropout
+        if options.exits and len(self.level_axes) > 1:
+            self.early = nnx.List([make.head(axis, 1, classes) for axis in self.level_axes[:-1]])
         self.head = make.head(self.level_axes[-1], 1, classes)
 
     def features(self, x: Float[Array, "B H W P"], width: widths.AnyWidth = 1) -> Float[Array, "B C"]:
         return global_mean(self.levels(x, width)[-1])
+
+    def staged(self, x: Float[Array, "B H W P"], width: widths.AnyWidth = 1) -> Iterator[Float[Array, "B _"]]:
+        return map(global_mean, self.each_level(x, width))

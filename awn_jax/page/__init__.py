@@ -93,9 +93,10 @@ def write(
     """
     if outputs.shape[:2] != (len(rows), len(images)):
         raise ValueError(f"outputs must be of {len(rows)} widths and {len(images)} images, got shape {outputs.shape}")
-    targets, names = task.targets(images.gathered(task.entries)), task.named(images.class_names, images.point_names)
-    answers, truth = task.answers(outputs, names), task.truth(targets, names)
-    confidence, quality = task.confidence(outputs), task.quality(outputs, targets)
+    asked, names = task.at([row.width for row in rows]), task.named(images.class_names, images.point_names)
+    targets = task.targets(images.gathered(task.entries))
+    answers, truth = asked.answers(outputs, names), asked.truth(targets, names)
+    confidence, quality = asked.confidence(outputs), asked.quality(outputs, targets)
     measured = latency_ms or {}
     content = {
         "about": about,

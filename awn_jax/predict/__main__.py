@@ -68,19 +68,25 @@ def main(argv: Sequence[str] | None = None) -> None:
     parsed = parse_arguments(argv)
     hardware.start()
     trained = load(parsed.weights)
-    names, images, truth = _images(trained, parsed)
+    names, images, targets = _images(trained, parsed)
     if parsed.width:
         by_width = [trained.predict(images, width) for width in parsed.width]
     else:
         deadline = None if parsed.deadline_ms is None else parsed.deadline_ms / 1000
         by_width = [trained.predict(images, deadline_s=deadline, confidence=parsed.confidence)]
+    # What is right may be named otherwise at another width.
+    truths = [
+        [trained.truth(label, answer.width) for label, answer in zip(targets, answers, strict=False)]
+        for answers in by_width
+    ]
     if parsed.json:
-        print(json.dumps([entry for answers in by_width for entry in _entries(names, truth, answers)], indent=2))
+        entries = [_entries(names, truth, answers) for truth, answers in zip(truths, by_width, strict=True)]
+        print(json.dumps([entry for of_width in entries for entry in of_width], indent=2))
     else:
-        print(table(names, truth, by_width))
+        print(table(names, truths, by_width))
 
 
-def _images(trained: Classifier, parsed: argparse.Namespace) -> tuple[list[str], Any, list[str]]:
+def _images(trained: Classifier, parsed: argparse.Namespace) -> tuple[list[str], Any, list[int]]:
     """Names of the images, the images, and their true classes where those are known."""
     if parsed.images:
         return parsed.images, parsed.images, []
@@ -89,7 +95,7 @@ def _images(trained: Classifier, parsed: argparse.Namespace) -> tuple[list[str],
     every = build.images(trained.config, "test", parsed.data_dir, trained.facts.image_size)
     found = data.in_memory(every).take(parsed.test_images)
     numbers = [f"test image {number}" for number in range(len(found))]
-    return numbers, found.images, trained.task.truth(found.labels, trained.facts.class_names)
+    return numbers, found.images, found.labels.tolist()
 
 
 def _entries(names: Sequence[str], truth: Sequence[str], answers: Sequence[Answer]) -> list[dict[str, Any]]:
@@ -102,9 +108,15 @@ def _entries(names: Sequence[str], truth: Sequence[str], answers: Sequence[Answe
     return entries
 
 
-def table(names: Sequence[str], truth: Sequence[str], by_width: Sequence[Sequence[Answer]]) -> str:
-    """A line for each image: its answers at several widths side by side, or one answer with what else it may be."""
-    several = len(by_width) > 1
+def table(names: Sequence[str], truths: Sequence[Sequence[str]], by_width: Sequence[Sequence[Answer]]) -> str:
+    """A line for each image: its answers at several widths side by side, or one answer with what else it may be.
+
+    Args:
+        names: of the images.
+        truths: for each width, the right answer to every image, or none.
+        by_width: for each width, the answer to every image.
+    """
+    several, truth = len(by_width) > 1, truths[-1]
     heads = ["image", *(["truth"] if truth else [])]
     if several:
         heads += [f"at {answers[0].width:g}" for answers in by_width]
@@ -122,7 +134,10 @@ def table(names: Sequence[str], truth: Sequence[str], by_width: Sequence[Sequenc
             row += [answer.label, f"{100 * answer.probability:.1f}", f"{answer.width:g}", macs, others]
         rows.append(row)
     if several and truth:
-        right = [sum(a.label == label for a, label in zip(answers, truth, strict=True)) for answers in by_width]
+        right = [
+            sum(answer.label == label for answer, label in zip(answers, own, strict=True))
+            for answers, own in zip(by_width, truths, strict=True)
+        ]
         rows.append(["right", "", *(f"{count} of {len(truth)}" for count in right)])
     sizes = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
     return "\n".join(

@@ -83,14 +83,15 @@ class Classifier:
         network: models.AnyWidthNetwork | None = None,
         config: configs.Config | None = None,
     ):
-        task = tasks.make(config.task) if config else tasks.Classification()
+        task: tasks.Task = tasks.Classification()
+        if config:
+            task = tasks.make(config.task, hierarchy=facts.hierarchy, fine_from=config.taxonomy.fine_from)
         if not isinstance(task, tasks.Classification):
             raise PredictError(f"the task of a network must be to name a class, got {task.name!r}")
         self.task, self.facts, self.network, self.config = task, facts, network, config
         minimum = config.widths.minimum if config else LADDER[0]
         self.ladder = (minimum, *(width for width in LADDER if width > minimum))
         self._run = run
-        self._names = facts.class_names or tuple(map(str, range(facts.classes)))
         self._preparation = data.Preparation(facts.mean, facts.std)
 
     def predict(
@@ -139,11 +140,21 @@ class Classifier:
             width = 1 if width is None else width
             outputs = np.concatenate([self._run_filled(x[i : i + BATCH_SIZES[-1]], width) for i in _starts(x)])
             at, macs = [float(width)] * len(x), [self._macs(width)] * len(x)
-        answers = [
-            Answer(self._names[row.argmax()], float(row.max()), alpha, count, row, self._names)
-            for row, alpha, count in zip(self.task.probabilities(outputs), at, macs, strict=True)
-        ]
+        answers = [self._answer(*found) for found in zip(outputs, at, macs, strict=True)]
         return answers[0] if single else answers
+
+    def truth(self, label: int, width: widths.Width = 1) -> str:
+        """The right answer to an image of a class, as it is named at a width."""
+        return self._asked(width).truth(np.asarray([label]), self.facts.class_names)[0]
+
+    def _asked(self, width: widths.Width) -> tasks.Classification:
+        asked = self.task.at((width,))
+        assert isinstance(asked, tasks.Classification)  # as the task itself is
+        return asked
+
+    def _answer(self, outputs: Float[np.ndarray, " K"], width: float, macs: int | None) -> Answer:
+        row, names = self._asked(width).choices(outputs, self.facts.class_names)
+        return Answer(names[row.argmax()], float(row.max()), width, macs, row, names)
 
     def _run_filled(self, x: Float[np.ndarray, "B H W P"], width: widths.Width) -> Float[np.ndarray, "B K"]:
         """As one of few sizes of batches, so that few programs are compiled."""

@@ -69,7 +69,11 @@ class Classification(Task):
         return examples["label"]
 
     def losses(self, outputs: Float[Array, "N B K"], targets: Num[Array, "B ..."]) -> Float[Array, "N B"]:
-        return self.loss(outputs, smoothed(targets, outputs.shape[-1], self.smoothing) if self.smoothing else targets)
+        return self.loss(outputs, self.softened(targets, outputs.shape[-1]))
+
+    def softened(self, targets: Num[Array, "B ..."], classes: int) -> Num[Array, "B ..."]:
+        """Training labels, smoothed if the task does so."""
+        return smoothed(targets, classes, self.smoothing) if self.smoothing else targets
 
     def taught(self, outputs: Float[Array, "N B K"], teacher: Float[Array, "B K"]) -> Float[Array, "N B"]:
         """The cross-entropy with a teacher's soft predictions.
@@ -79,18 +83,20 @@ class Classification(Task):
         return cross_entropy(outputs, jax.nn.softmax(lax.stop_gradient(teacher)))
 
     def start(self, count: int) -> Totals:
-        return {"top1": jnp.zeros(count), "loss": jnp.zeros(count), "images": jnp.zeros(())}
+        totals: Totals = {name: jnp.zeros(count) for name in self.metrics}
+        return {**totals, "images": jnp.zeros(())}
 
     def update(
-        self, totals: Totals, outputs: Float[Array, "N B K"], targets: Num[Array, " B"], counted: Bool[Array, " B"]
+        self, totals: Totals, outputs: Float[Array, "N B _"], targets: Num[Array, " B"], counted: Bool[Array, " B"]
     ) -> Totals:
-        right = (outputs.argmax(-1) == targets[None]) & counted[None]
-        losses = jnp.where(counted[None], cross_entropy(outputs, targets), 0)
-        return {
-            "top1": totals["top1"] + right.sum(-1, dtype=totals["top1"].dtype),
-            "loss": totals["loss"] + losses.sum(-1, dtype=totals["loss"].dtype),
-            "images": totals["images"] + counted.sum(dtype=totals["images"].dtype),
-        }
+        added: Totals = {"images": counted.sum(dtype=totals["images"].dtype)}
+        for name, values in self.scores(outputs, targets).items():
+            added[name] = jnp.where(counted[None], values.astype(totals[name].dtype), 0).sum(-1)
+        return {name: totals[name] + added[name] for name in totals}
+
+    def scores(self, outputs: Float[Array, "N B K"], targets: Num[Array, " B"]) -> dict[str, Shaped[Array, "N B"]]:
+        """What each example adds to each metric, by name; the metrics are their means."""
+        return {"top1": outputs.argmax(-1) == targets[None], "loss": cross_entropy(outputs, targets)}
 
     def finish(self, totals: Totals, tallies: Sequence[Any] = ()) -> dict[str, Float[np.ndarray, " N"]]:
         images = float(totals["images"])
@@ -100,22 +106,29 @@ class Classification(Task):
         return (outputs.argmax(-1) == targets).astype(np.float64)
 
     def answers(self, outputs: Float[np.ndarray, "*N K"], class_names: Sequence[str]) -> Shaped[np.ndarray, "*N"]:
-        return _named(class_names, outputs.shape[-1])[outputs.argmax(-1)]
+        return named(class_names, outputs.shape[-1])[outputs.argmax(-1)]
 
     def truth(self, targets: Int[np.ndarray, " images"], class_names: Sequence[str]) -> list[str]:
-        return _named(class_names, int(targets.max()) + 1)[targets].tolist()
+        return named(class_names, int(targets.max()) + 1)[targets].tolist()
 
-    def probabilities(self, outputs: Float[np.ndarray, "*N K"]) -> Float[np.ndarray, "*N K"]:
-        """Of each class: the softmax of the logits."""
-        powers = np.exp(outputs - outputs.max(-1, keepdims=True))
-        shares: np.ndarray = powers / powers.sum(-1, keepdims=True)
-        return shares
+    def choices(
+        self, outputs: Float[np.ndarray, "*N K"], class_names: Sequence[str]
+    ) -> tuple[Float[np.ndarray, "*N K"], tuple[str, ...]]:
+        """The probability of each answer that there is: the softmax of the logits; and the answers' names."""
+        return softmax(outputs), tuple(named(class_names, outputs.shape[-1]).tolist())
 
     def confidence(self, outputs: Float[np.ndarray, "*N K"]) -> Float[np.ndarray, "*N"]:
         """The largest softmax probability."""
         return 1 / np.exp(outputs - outputs.max(-1, keepdims=True)).sum(-1)
 
 
-def _named(class_names: Sequence[str], count: int) -> Shaped[np.ndarray, " K"]:
+def softmax(logits: Float[np.ndarray, "*N K"]) -> Float[np.ndarray, "*N K"]:
+    """The probabilities that logits stand for."""
+    powers = np.exp(logits - logits.max(-1, keepdims=True))
+    shares: np.ndarray = powers / powers.sum(-1, keepdims=True)
+    return shares
+
+
+def named(class_names: Sequence[str], count: int) -> Shaped[np.ndarray, " K"]:
     """The names of classes; their numbers where there are none."""
     return np.array(list(class_names) or [str(number) for number in range(count)])

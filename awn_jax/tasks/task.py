@@ -27,11 +27,13 @@ class Metric(NamedTuple):
         title: its name in tables and pictures, with its unit.
         scale: what its values are multiplied with to be shown in that unit.
         digits: after the point.
+        area: whether the area under its curve is told too; that of a task's first metric always is.
     """
 
     title: str
     scale: float
     digits: int
+    area: bool = False
 
     def show(self, value: float) -> str:
         """A value as a table shows it."""
@@ -45,11 +47,13 @@ class Task(abc.ABC):
         name: by which a config asks for it.
         metrics: how each is shown, the one that curves are drawn of first; larger is better for that one.
         entries: of an example, which the task takes for targets.
+        turns: ascending widths from which on something else is asked than below; as a rule none, see `at`.
     """
 
     name: ClassVar[str]
     metrics: ClassVar[Mapping[str, Metric]]
     entries: ClassVar[tuple[str, ...]] = ("label",)
+    turns: tuple[float, ...] = ()
 
     @property
     def metric(self) -> str:
@@ -71,6 +75,14 @@ class Task(abc.ABC):
     def targets(self, examples: Mapping[str, Any]) -> Targets:
         """The targets of a batch of examples: those of the task's entries, by name, unless a task says otherwise."""
         return {name: examples[name] for name in self.entries}
+
+    def at(self, at: Sequence[Any] | Float[Array, " N"]) -> "Task":
+        """The task as it is at N widths, for outputs with a leading axis [N]: itself, unless it asks by the width.
+
+        Args:
+            at: the widths; numbers, or arrays where they are data.
+        """
+        return self
 
     @abc.abstractmethod
     def losses(self, outputs: Outputs, targets: Targets) -> Float[Array, "N B"]:

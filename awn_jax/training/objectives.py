@@ -7,7 +7,7 @@ Dimensions: B batch, N widths.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -35,7 +35,7 @@ class StepGradient(NamedTuple):
 
     Attributes:
         loss: weighted sum of the losses of the step's widths.
-        losses: the mean loss with the targets at each of the plan's widths that are not drawn, ascending.
+        losses: the mean loss with the targets at each of the plan's widths that are not drawn, ascending; of the last exit.
         gradient: of `loss`, like the parameters.
         rest: all that is no parameter after the step: batch-norm statistics, counters of random keys.
     """
@@ -65,7 +65,8 @@ def nested(
     """All widths in one forward and one backward pass at full width.
 
     A narrow network is a prefix of the wide one, so the head's partial sums are the outputs of all widths, and the gradient
-    of a weighted sum of their losses is one backward pass. Drawn widths are data, not program.
+    of a weighted sum of their losses is one backward pass. Drawn widths are data, not program. The loss of a width is the mean
+    over all exits of the network.
 
     Args:
         graphdef: of the model, see `training.split`.
@@ -92,18 +93,30 @@ def nested(
     def loss(params: Tree) -> tuple[Array, tuple[Array, Tree]]:
         model = nnx.merge(graphdef, cast(params), rest, copy=True)
         drawn = [widths.Drawn(alpha) for alpha in plan.drawn(key)] if plan.draws else []
-        outputs = model.outputs_at(images, plan.widths, dropout_key(key, part), drawn)
-        truth = task.losses(outputs, targets).mean(-1)
-        losses, teacher = truth, len(plan.widths) - 1
-        if plan.distillation:
+        asked, teacher = task.at((*plan.widths, *(width.alpha for width in drawn))), len(plan.widths) - 1
+
+        def learnt(outputs: Array) -> tuple[Array, Array]:
+            truth = asked.losses(outputs, targets).mean(-1)
+            if not plan.distillation:
+                return truth, truth
             # The widest learns from the targets alone.
             share = jnp.full(len(truth), plan.distillation).at[teacher].set(0)
-            losses = (1 - share) * truth + share * task.taught(outputs, outputs[teacher]).mean(-1)
+            return truth, (1 - share) * truth + share * asked.taught(outputs, outputs[teacher]).mean(-1)
+
+        truths, by_exit = zip(
+            *map(learnt, model.ends_at(images, plan.widths, dropout_key(key, part), drawn)), strict=True
+        )
+        truth, losses = truths[-1], _mean(by_exit)
         weights = jnp.asarray(plan.all_weights(), losses.dtype)
         return weights @ losses, (truth[: len(plan.widths)], not_parameters(model))
 
     (total, (losses, rest)), gradient = jax.value_and_grad(loss, has_aux=True)(params)
     return StepGradient(total, losses, gradient, rest)
+
+
+def _mean(values: Sequence[Array]) -> Array:
+    """The mean over the exits of a network; of one alone, its value."""
+    return values[0] if len(values) == 1 else functools.reduce(jnp.add, values) / len(values)
 
 
 def dropout_key(key: PRNGKeyArray, part: int | Int[Array, ""]) -> PRNGKeyArray:
@@ -118,11 +131,11 @@ def not_parameters(model: nnx.Module) -> Tree:
 
 
 class _Pass(NamedTuple):
-    """What one width adds to a step; `truth` is the mean loss with the targets."""
+    """What one width adds to a step; `truth` is the mean loss with the targets, `outputs` are those of every exit."""
 
     loss: Array
     truth: Array
-    outputs: Array
+    outputs: list[Array]
     rest: Tree
     gradient: Tree
 
@@ -149,16 +162,18 @@ def sequential(
     Source: Any-Width Networks (Vu et al., 2020), Algorithm 1; Slimmable Neural Networks (Yu et al., 2019).
     """
 
-    def one_pass(width: widths.AnyWidth, weight: float, rest: Tree, teacher: Array | None) -> _Pass:
-        def loss(params: Tree) -> tuple[Array, tuple[Array, Array, Tree]]:
+    def one_pass(width: widths.AnyWidth, weight: float, rest: Tree, teacher: list[Array] | None) -> _Pass:
+        def loss(params: Tree) -> tuple[Array, tuple[Array, list[Array], Tree]]:
             model = nnx.merge(graphdef, cast(params), rest, copy=True)
-            outputs = model(images, width, dropout_key(key, part))
-            truth = task.losses(outputs[None], targets).mean()
-            value = truth
+            outputs = model.ends(images, width, dropout_key(key, part))
+            asked = task.at((width.alpha if isinstance(width, widths.Drawn) else width,))
+            truths = [asked.losses(one[None], targets).mean() for one in outputs]
+            truth, value = truths[-1], _mean(truths)
             # The widest learns from the targets alone, also where it is drawn.
             if teacher is not None and plan.distillation:
-                taught = task.taught(outputs[None], teacher).mean()
-                value = (1 - plan.distillation) * truth + plan.distillation * taught
+                pairs = zip(outputs, teacher, strict=True)
+                taught = _mean([asked.taught(one[None], widest).mean() for one, widest in pairs])
+                value = (1 - plan.distillation) * value + plan.distillation * taught
             return jnp.asarray(weight, value.dtype) * value, (truth, outputs, not_parameters(model))
 
         (value, (truth, outputs, moved)), gradient = jax.value_and_grad(loss, has_aux=True)(params)
@@ -187,7 +202,7 @@ def sequential(
 
 
 def _drawn_pass(
-    one_pass: Callable[..., _Pass], size: float, weight: float, teacher: Array, alpha: Array, rest: Tree
+    one_pass: Callable[..., _Pass], size: float, weight: float, teacher: list[Array], alpha: Array, rest: Tree
 ) -> _Pass:
     return one_pass(widths.Drawn(alpha, size), weight, rest, teacher)
 

@@ -87,7 +87,8 @@ def load(path: pathlib.Path) -> Saved:
         raise WeightsError(f"{path} is damaged: it has another checksum than it says")
     try:
         config, facts = configs.parse(json.loads(said["config"])), Facts.read(json.loads(said["facts"]))
-        network = build.network(config, facts.image_size, facts.classes)
+        outputs = build.task(config, facts.hierarchy).outputs(facts.classes)
+        network = build.network(config, facts.image_size, outputs)
         put(network, arrays)
         step = int(said["step"])
     except (KeyError, TypeError, ValueError) as error:

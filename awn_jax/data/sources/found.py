@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 
 import numpy as np
-from jaxtyping import Shaped
+from jaxtyping import Int, Shaped
 
 from awn_jax.data import checks, readings
 from awn_jax.data.images import ImageSet
@@ -42,6 +42,8 @@ class Found:
         extremes: the least and the largest pixel of the other splits, where images are of a type that is read by its values.
         classes: their number if the source states it; else it follows from the labels of all splits.
         class_names: one for each class, or none.
+        coarse: of each image, the superclass of its class; None where the source does not say it.
+        superclass_names: one for each superclass, or none.
     """
 
     images: Shaped[np.ndarray, "..."]
@@ -51,6 +53,8 @@ class Found:
     extremes: tuple[int | float, ...] = ()
     classes: int | None = None
     class_names: tuple[str, ...] = ()
+    coarse: Int[np.ndarray, " N"] | None = None
+    superclass_names: tuple[str, ...] = ()
 
     def checked(self) -> ImageSet:
         """The split as images of one type and labels of one type, read as `readings` says.
@@ -62,4 +66,8 @@ class Found:
         images = readings.images(self.images, images_name, self.extremes)
         checks.check_label_kind(self.labels.shape, self.labels.dtype, len(images), labels_name)
         labels, classes, numbers = readings.labels({labels_name: self.labels, **self.other_labels}, self.classes)
-        return ImageSet(images, labels, classes, self.class_names or numbers)
+        groups = () if self.coarse is None else readings.superclasses(labels, self.coarse, classes)
+        names = self.superclass_names if groups else ()
+        return ImageSet(
+            images, labels, classes, self.class_names or numbers, superclasses=groups, superclass_names=names
+        )

@@ -18,6 +18,8 @@ from awn_jax.data.photographs import Records
 from awn_jax.data.sources.found import Found, Request
 
 _CHUNK = 1000
+# The feature that holds the superclass of an example's class, where a set has one: CIFAR-100 calls it so.
+COARSE = "coarse_label"
 
 
 class UnknownSetError(DataError):
@@ -100,10 +102,22 @@ def read(request: Request) -> Found | Prepared:
     checks.check_image_kind((len(rows), *image.shape), kind, names[0])
     images = np.empty((len(rows), *image.shape), image.np_dtype)
     labels = np.empty(len(rows), label.np_dtype)
+    groups = features[COARSE].names if getattr(dict(features).get(COARSE), "num_classes", None) else []
+    coarse = np.empty(len(rows), np.int64) if groups else None
     for start, chunk in _chunks(rows, np.arange(len(rows)), f"{location} {split}"):
         images[start : start + len(chunk)] = [row["image"] for row in chunk]
         labels[start : start + len(chunk)] = [row["label"] for row in chunk]
-    return Found(images, labels, names, classes=label.num_classes, class_names=tuple(label.names))
+        if coarse is not None:
+            coarse[start : start + len(chunk)] = [row[COARSE] for row in chunk]
+    return Found(
+        images,
+        labels,
+        names,
+        classes=label.num_classes,
+        class_names=tuple(label.names),
+        coarse=coarse,
+        superclass_names=tuple(groups),
+    )
 
 
 def _chunks(rows: Any, indices: Int[np.ndarray, " N"], what: str) -> Iterator[tuple[int, list[Any]]]:
