@@ -54,7 +54,7 @@ def config(repository, digit_set, method="awn", **changes):
 
 
 @pytest.fixture(scope="module")
-def trained(repository, digit_set, tmp_path_factory, programs):
+def trained(repository, digit_set, tmp_path_factory, compiled):
     return awn_jax.train(config(repository, digit_set), tmp_path_factory.mktemp("runs") / "unet", progress=False)
 
 
@@ -101,7 +101,7 @@ FEW_WIDTHS = {
 
 
 @pytest.mark.parametrize("method", FEW_WIDTHS)
-def test_the_rivals_train_on_the_same_task(repository, digit_set, method, tmp_path, programs):
+def test_the_rivals_train_on_the_same_task(repository, digit_set, method, tmp_path, compiled):
     few = {**FEW_WIDTHS[method], "train.epochs": 1.0, "train.validate_every": 1.0, "widths.minimum": 0.5}
     found = awn_jax.train(config(repository, digit_set, method, **few), tmp_path / method, progress=False)
     assert np.isfinite([row.metrics["iou"] for row in found.sweep.rows]).all()

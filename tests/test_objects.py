@@ -35,7 +35,7 @@ DRAWN = {"detect": "<rect", "keypoints": "<path"}
 
 
 @pytest.fixture(scope="module", params=DRAWN)
-def trained(request, programs, tmp_path_factory):
+def trained(request, compiled, tmp_path_factory):
     """A run that was stopped after a step and gone on with, and its sweeps."""
     folder = tmp_path_factory.mktemp("objects")
     for split, count in (("train", 8), ("test", 4)):
