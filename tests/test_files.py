@@ -1,10 +1,11 @@
 """Files survive a kill; a folder has one writer."""
 
+import json
 import pathlib
 
 import pytest
 
-from awn_jax import files
+from awn_jax import files, sealed
 
 
 def test_a_write_that_is_killed_leaves_the_file_before_it(tmp_path, monkeypatch):
@@ -29,3 +30,46 @@ def test_a_folder_is_claimed_by_one_run_at_a_time(tmp_path):
         files.claim(tmp_path)
     first.close()
     files.claim(tmp_path).close()
+
+
+def edited(path, **changes):
+    """The file with other values and the checksum that it had."""
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def test_a_sealed_file_says_what_was_written_or_is_refused(tmp_path):
+    path = tmp_path / "run.json"
+    sealed.write(path, {"classes": 10, "size": (28, 28), "names": {1: "one"}})
+    assert sealed.read(path) == {"classes": 10, "size": [28, 28], "names": {"1": "one"}}
+    edited(path, classes=11)
+    with pytest.raises(sealed.SealError, match=r"run\.json is not what was written: it is damaged, or has been edited"):
+        sealed.read(path)
+
+
+def test_a_file_without_a_seal_is_believed_and_what_is_no_object_is_not(tmp_path):
+    path = tmp_path / "run.json"
+    path.write_text('{"classes": 10}')
+    assert sealed.read(path) == {"classes": 10}
+    path.write_text("[1]")
+    with pytest.raises(files.UnreadableError, match="is not a JSON object"):
+        sealed.read(path)
+
+
+def test_what_people_edit_is_used_with_a_warning_if_it_makes_sense(tmp_path):
+    path = tmp_path / "config.json"
+    sealed.write(path, {"rate": 1})
+    edited(path, rate=2)
+    with pytest.warns(sealed.SealWarning, match="has been edited"):
+        assert sealed.read_edited(path, lambda content: 10 * content["rate"]) == 20
+    with pytest.raises(sealed.SealError, match=r"has been edited \(rate must be 1\)"):
+        sealed.read_edited(path, refuse)
+
+
+def refuse(content):
+    raise ValueError("rate must be 1")
+
+
+def test_a_folder_whose_name_is_no_text_is_refused(tmp_path):
+    with pytest.raises(files.NotWritableError, match="workdir must have a name that is text"):
+        files.folder(f"{tmp_path}/\udcff", "workdir")
+    assert not list(tmp_path.iterdir())
