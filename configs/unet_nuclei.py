@@ -14,7 +14,10 @@ from awn_jax import config as configs
 
 # Triangular networks, which hold half the weights of ordinary ones, are √2 wider.
 WIDER = {"model.multiplier": 0.35}
-RECIPES = {"awn": WIDER, "awn_fixed": WIDER, "awn_random": WIDER}
+RECIPES = {
+    **dict.fromkeys(("awn", "awn_fixed", "awn_random", "awn_ends", "awn_distilled"), WIDER),
+    "awn_core": {"model.multiplier": 0.34375},
+}
 
 
 def get_config(method="awn"):
@@ -39,4 +42,5 @@ def get_config(method="awn"):
     config.train.weight_decay = 0.05
     config.train.decays = "kernels"
     config.train.validate_every = 10.0
+    config.widths.calibration = "running"
     return configs.apply(config, method, RECIPES)

@@ -97,7 +97,7 @@ def test_papers_recipe_is_kept(repository):
         ({"widths": {"how": "both"}}, "config.widths.how must be one of 'nested', 'sequential', got 'both'"),
         ({"data": {"mean": [0.0], "std": [0.0]}}, "data.std must be from 1e-6 to 1e6"),
         ({"train": 3}, "config.train must hold fields, got 3"),
-        ({"model": {"name": "lenet"}}, "model.name must be one of lenet_3c1l.* or module:Name, got 'lenet'"),
+        ({"model": {"name": "lenet"}}, "model.name must be one of .*lenet_3c1l.* or module:Name, got 'lenet'"),
         (
             {"model": {"name": "json:loads"}},
             "model.name must be a subclass of awn_jax.AnyWidthNetwork, got 'json:loads'",

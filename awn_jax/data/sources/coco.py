@@ -261,7 +261,7 @@ class _Reader:
             raise DataError(
                 f"{what} must lie in its image {files.readable(path)} of {size[0]} × {size[1]} pixels, got {one['bbox']}"
             )
-        return [max(left, 0), max(upper, 0), min(right, size[1]), min(lower, size[0])]
+        return [max(left, 0.0), max(upper, 0.0), min(right, float(size[1])), min(lower, float(size[0]))]
 
     def _category(self, one: Mapping[str, Any]) -> int:
         if one.get("category_id") not in self._numbers:

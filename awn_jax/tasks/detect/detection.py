@@ -144,7 +144,8 @@ class Detection(Task):
 
 
 def _frames(boxes: np.ndarray, labels: np.ndarray) -> str:
-    return "".join(drawing.box(*box.tolist(), number=int(label)) for box, label in zip(boxes, labels, strict=True))
+    edges = zip(*boxes.T.tolist(), labels.tolist(), strict=True)
+    return "".join(drawing.box(*one) for one in edges)
 
 
 def _counted(labels: np.ndarray, class_names: Sequence[str]) -> str:

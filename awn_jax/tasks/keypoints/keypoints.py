@@ -110,7 +110,7 @@ class KeyPoints(Task):
         return _dots(np.asarray(located(jnp.asarray(output))[0]), np.ones(output.shape[-1], bool))
 
     def drawn_truth(self, target: Truth) -> str:
-        return _dots(target.places, target.there)
+        return _dots(np.asarray(target.places), np.asarray(target.there))
 
     def confidence(self, outputs: Float[np.ndarray, "*N h w K"]) -> Float[np.ndarray, "*N"]:
         """The share of the heat that lies near the places, in the mean over key points."""
@@ -149,7 +149,8 @@ def _mean(values: Float[Array, "N B K"], there: Bool[Array, "1 B K"]) -> Float[A
 
 
 def _dots(places: Float[np.ndarray, "K 2"], there: Bool[np.ndarray, " K"]) -> str:
-    return "".join(drawing.point(*places[number].tolist(), number) for number in np.flatnonzero(there).tolist())
+    dots = ((*places[number].tolist(), number) for number in np.flatnonzero(there).tolist())
+    return "".join(drawing.point(x, y, number) for x, y, number in dots)
 
 
 def _told(places: Float[np.ndarray, "K 2"], there: Bool[np.ndarray, " K"], names: Sequence[str]) -> str:
