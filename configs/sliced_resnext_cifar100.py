@@ -34,4 +34,5 @@ def get_config(method="awn"):
         config.model.form = "branches"
         config.model.trunk = 28
         config.model.bottleneck = 7
-    return configs.apply(config, method)
+    # The same mean over the sub-networks, however they are trained.
+    return configs.apply(config, method, {"s_net": {"widths.total": 1.0}})
