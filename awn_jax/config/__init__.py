@@ -1,19 +1,19 @@
 """What a run is told: config files, their fields, and the methods that change them."""
 
+from awn_jax.config.checks import ConfigError
 from awn_jax.config.methods import METHODS, apply
 from awn_jax.config.parse import check_same_run, default, load, parse, save, to_dict
 from awn_jax.config.schema import (
     Config,
-    ConfigError,
     DataConfig,
     LogConfig,
     ModelConfig,
-    TaxonomyConfig,
     TrainConfig,
     WidthsConfig,
     flat,
 )
 from awn_jax.config.source import changed, locate, read, settle, take_changes
+from awn_jax.config.taxonomy import TaxonomyConfig
 
 __all__ = [
     "METHODS",

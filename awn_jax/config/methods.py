@@ -11,7 +11,7 @@ from typing import Any
 import ml_collections
 import numpy as np
 
-from awn_jax.config.schema import ConfigError
+from awn_jax.config.checks import ConfigError
 
 _FIXED = {"widths.train": "fixed", "widths.total": 0.0}
 _RANDOM = {"widths.train": "random", "widths.total": 0.0}

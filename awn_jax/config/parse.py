@@ -10,18 +10,18 @@ from typing import Any, Literal
 import ml_collections
 
 from awn_jax import files, models, sealed
+from awn_jax.config.checks import ConfigError
 from awn_jax.config.schema import (
     FREE_ON_RESUME,
     Config,
-    ConfigError,
     DataConfig,
     LogConfig,
     ModelConfig,
-    TaxonomyConfig,
     TrainConfig,
     WidthsConfig,
     flat,
 )
+from awn_jax.config.taxonomy import TaxonomyConfig
 
 SECTIONS: dict[str, Any] = {
     "data": DataConfig,

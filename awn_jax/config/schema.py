@@ -5,22 +5,14 @@ from typing import Any, Literal
 
 from awn_jax import families, models
 from awn_jax import widths as width_arithmetic
-from awn_jax.errors import UserError
-
-
-class ConfigError(UserError, ValueError):
-    """A config has an unknown field or a value that makes no sense; the message names it."""
-
+from awn_jax.config.checks import ConfigError
+from awn_jax.config.checks import require as _require
+from awn_jax.config.taxonomy import TaxonomyConfig
 
 # Of an image's side.
 MOST_PIXELS = 1 << 14
 # A state each.
 MOST_SNAPSHOTS = 1000
-
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise ConfigError(message)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,31 +154,6 @@ class WidthsConfig:
 
 
 @dataclasses.dataclass(frozen=True)
-class TaxonomyConfig:
-    """Of the task `taxonomy`: which question is asked at which width.
-
-    Attributes:
-        fine_from: α from which on the class is asked for, below it its superclass; at or below `widths.minimum`, the class is
-            asked for at every width.
-        map: a JSON file, an object with a list of class names for each superclass; empty for what the images say themselves
-            (`coarse_label` of a TFDS set), or what `tasks.HIERARCHIES` has for them.
-        groups: the number of each class's superclass, from 0; in place of `map`.
-    """
-
-    fine_from: float = 0.5
-    map: str = ""
-    groups: tuple[int, ...] = ()
-
-    def __post_init__(self):
-        try:
-            width_arithmetic.exact_width(self.fine_from, "taxonomy.fine_from")
-        except ValueError as error:
-            raise ConfigError(str(error)) from None
-        _require(not (self.map and self.groups), f"taxonomy.map must be empty where groups are given, got {self.map!r}")
-        _require(all(g >= 0 for g in self.groups), f"taxonomy.groups must be 0 or more, got {self.groups}")
-
-
-@dataclasses.dataclass(frozen=True)
 class TrainConfig:
     """The recipe.
 
@@ -314,7 +281,7 @@ class Config:
     widths: WidthsConfig = WidthsConfig()
     train: TrainConfig = TrainConfig()
     log: LogConfig = LogConfig()
-    taxonomy: TaxonomyConfig = TaxonomyConfig()
+    taxonomy: TaxonomyConfig = TaxonomyConfig()  # noqa: RUF009  as frozen as the others
     task: str = "classify"
 
     def __post_init__(self):

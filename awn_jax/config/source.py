@@ -8,9 +8,10 @@ from typing import Any
 
 import ml_collections
 
+from awn_jax.config.checks import ConfigError
 from awn_jax.config.methods import METHODS
 from awn_jax.config.parse import parse, to_dict
-from awn_jax.config.schema import Config, ConfigError
+from awn_jax.config.schema import Config
 
 FOLDER = pathlib.Path("configs")
 
