@@ -19,12 +19,14 @@ def width(text: str) -> float:
 
 
 def positive(kind: type[int] | type[float]) -> Callable[[str], int | float]:
-    """A finite number above 0."""
+    """A finite number above 0; a whole one below 2³¹."""
 
     def parse(text: str) -> int | float:
         number = kind(text)
         if not 0 < number < math.inf:
             raise argparse.ArgumentTypeError(f"must be above 0 and finite, got {text}")
+        if kind is int and number >= 1 << 31:
+            raise argparse.ArgumentTypeError(f"must be below {1 << 31}, got {text}")
         return number
 
     # What argparse calls it where the text is no number.
@@ -66,6 +68,14 @@ def check_multihost(parser: argparse.ArgumentParser, parsed: argparse.Namespace)
         parser.error(f"--coordinator must have a port in [1, 65535], got {parsed.coordinator}")
     if there and not (parsed.processes >= 1 and 0 <= parsed.process < parsed.processes):
         parser.error(f"--process must be in [0, --processes), got {parsed.process} of {parsed.processes}")
+
+
+def seed(text: str) -> int:
+    """A seed, as `train.seed` takes it."""
+    number = int(text)
+    if not 0 <= number < 1 << 32:
+        raise argparse.ArgumentTypeError(f"must be from 0 to {(1 << 32) - 1}, got {text}")
+    return number
 
 
 PICTURES = (".png", ".pdf", ".svg", ".jpg")

@@ -9,6 +9,7 @@ import logging
 import os
 import pathlib
 import platform
+import re
 import sys
 import traceback
 from collections.abc import Iterator
@@ -106,6 +107,11 @@ def describe_software() -> dict[str, str]:
     return {name: importlib.metadata.version(name) for name in ("jax", "flax", "optax", "numpy")}
 
 
+_LOST = re.compile(
+    r"UNAVAILABLE|DEADLINE_EXCEEDED|CANCELLED|[Cc]oordination|Gloo|gloo|[Hh]eartbeat|closed by peer|reset by peer"
+)
+
+
 @contextlib.contextmanager
 def one_line_errors() -> Iterator[None]:
     """Ends a command with one line for what its user can mend, and with a traceback for faults of the library."""
@@ -122,7 +128,8 @@ def one_line_errors() -> Iterator[None]:
         if line := mendable.reason(error):
             fail(line)
         several = jax.distributed.is_initialized()
-        if several and isinstance(error, jax.errors.JaxRuntimeError):
+        # Some of what is said of a lost process comes as ValueError.
+        if several and (isinstance(error, jax.errors.JaxRuntimeError) or _LOST.search(text)):
             fail(f"{LOST} ({text[:300]})")
         sys.stderr.write("This is a fault of awn_jax, not of yours: please report it with the lines below.\n")
         if several:

@@ -24,6 +24,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+# Moments of a grid: products of births stay within 64 bits.
+MOST_BIRTHS = 1 << 16
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Drawn:
@@ -123,12 +126,12 @@ class Axis:
             grid: number of moments at which channels are born, at least 1; None for as many as there are channels.
 
         Raises:
-            ValueError: if `channels`, `group` or `grid` is below 1, or `core` is outside [0, 1].
+            ValueError: if `channels`, `group` or `grid` is below 1, `grid` above `MOST_BIRTHS`, or `core` outside [0, 1].
         """
         if isinstance(channels, Axis):
             return channels
-        if grid is not None and grid < 1:
-            raise ValueError(f"grid must be at least 1, or None, got {grid}")
+        if grid is not None and not 1 <= grid <= MOST_BIRTHS:
+            raise ValueError(f"grid must be from 1 to {MOST_BIRTHS}, or None, got {grid}")
         if channels < 1:
             raise ValueError(f"channels must be at least 1, got {channels}")
         if group < 1:

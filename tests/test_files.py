@@ -6,6 +6,7 @@ import pathlib
 import pytest
 
 from awn_jax import files, sealed
+from awn_jax.training.progress import MetricsLog, read_metrics
 
 
 def test_a_write_that_is_killed_leaves_the_file_before_it(tmp_path, monkeypatch):
@@ -73,3 +74,17 @@ def test_a_folder_whose_name_is_no_text_is_refused(tmp_path):
     with pytest.raises(files.NotWritableError, match="workdir must have a name that is text"):
         files.folder(f"{tmp_path}/\udcff", "workdir")
     assert not list(tmp_path.iterdir())
+
+
+def test_no_flipped_bit_of_a_log_passes(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    log = MetricsLog(path, 0)
+    log.write({"step": 1, "loss": 2.5})
+    log.close()
+    content = path.read_bytes()
+    for bit in range(8 * (len(content) - 1)):
+        damaged = bytearray(content)
+        damaged[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(damaged)
+        lines, lost = read_metrics(path)
+        assert lost or lines == [json.loads(content)], bytes(damaged)

@@ -166,7 +166,8 @@ def test_a_width_outside_its_range_is_refused(width):
     [
         (lambda: Axis.of(0), "channels must be at least 1, got 0"),
         (lambda: Axis.of(8, 0), "group must be at least 1, got 0"),
-        (lambda: Axis.of(8, grid=0), "grid must be at least 1, or None, got 0"),
+        (lambda: Axis.of(8, grid=0), "grid must be from 1 to 65536, or None, got 0"),
+        (lambda: Axis.of(8, grid=1 << 20), "grid must be from 1 to 65536, or None, got 1048576"),
         (lambda: Axis.of(8, core=1.5), r"core must be in \(0, 1\], got 1.5"),
         (lambda: Axis.counted([3, 0]), r"counts must be at least 1 and not none, got \(3, 0\)"),
         (lambda: Axis.of(8).without(Axis.of(8)), "other must leave at least 1 of 8 channels, got 8"),

@@ -145,4 +145,8 @@ def check_same_run(saved: Config, wanted: Config, where: pathlib.Path) -> None:
         if old.get(name) != new.get(name) and name not in FREE_ON_RESUME
     ]
     if changed:
-        raise ConfigError(f"{where} holds a run with another config: {'; '.join(changed)}. Choose another --workdir")
+        same_network = not any(name.startswith("model.") for name in old if old[name] != new.get(name))
+        raise ConfigError(
+            f"{where} holds a run with another config: {'; '.join(changed)}. Choose another --workdir"
+            + (f"; train.init_from={where} begins there with this run's weights" if same_network else "")
+        )

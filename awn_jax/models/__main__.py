@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from flax import nnx
 
-from awn_jax import arguments, families, hardware, models
+from awn_jax import arguments, families, hardware, models, widths
 from awn_jax.network import costs
 
 WIDTHS = (0.25, 0.5, 1.0)
@@ -84,9 +84,13 @@ def _millions(number: Any) -> str:
 
 def main() -> None:
     """Prints the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m awn_jax.models", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--grid", type=arguments.positive(int), default=32, help="moments at which channels are born")
     grid = parser.parse_args().grid
+    if grid > widths.MOST_BIRTHS:
+        parser.error(f"--grid must be at most {widths.MOST_BIRTHS}, got {grid}")
     print(*HEAD, sep="\n")
     for listed in LISTED:
         print(row(listed, grid), flush=True)

@@ -6,10 +6,9 @@ from typing import Any, Literal, TypeVar
 
 import jax.numpy as jnp
 
-T = TypeVar("T", bound="Options")
+from awn_jax import widths
 
-# Moments at which channels are born.
-MOST_BIRTHS = 1 << 16
+T = TypeVar("T", bound="Options")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +38,7 @@ class Options:
     def __post_init__(self):
         for name, good, rule in (
             ("multiplier", self.multiplier >= 0, "0 or more"),
-            ("grid", 0 <= self.grid <= MOST_BIRTHS, f"from 0 to {MOST_BIRTHS}"),
+            ("grid", 0 <= self.grid <= widths.MOST_BIRTHS, f"from 0 to {widths.MOST_BIRTHS}"),
             ("group", self.group >= 1, "at least 1"),
             ("core", 0 <= self.core <= 1, "in [0, 1]"),
             ("dropout", 0 <= self.dropout < 1, "in [0, 1)"),

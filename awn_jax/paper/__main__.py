@@ -55,7 +55,7 @@ def parse_arguments(argv: Sequence[str]) -> tuple[argparse.Namespace, dict[str, 
         "--methods", nargs="+", choices=configs.METHODS, metavar="NAME", help="only these of the target's"
     )
     parser.add_argument(
-        "--seeds", nargs="+", type=int, metavar="N", help="(default: 0; with --no-train, all that are there)"
+        "--seeds", nargs="+", type=types.seed, metavar="N", help="(default: 0; with --no-train, all that are there)"
     )
     parser.add_argument("--runs", type=pathlib.Path, default=pathlib.Path("runs/paper"), metavar="DIR", help="workdirs")
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("docs/results"), metavar="DIR", help="results")

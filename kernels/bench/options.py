@@ -58,4 +58,6 @@ def _count(text: str) -> int:
     count = int(text)
     if count < 1:
         raise argparse.ArgumentTypeError(f"must be at least 1, got {text}")
+    if count >= 1 << 31:
+        raise argparse.ArgumentTypeError(f"must be below {1 << 31}, got {text}")
     return count

@@ -16,7 +16,7 @@ from awn_jax.errors import UserError
 from tests.faults import core, small
 
 # Of which a parser's own type refuses some: those are bad.
-TEXTS = ("", "abc", "-1", "0", "1.5", "nan", "inf", "1e999", "1/0", "a b", "/nowhere/x")
+TEXTS = ("", "9" * 20, "abc", "-1", "0", "1.5", "nan", "inf", "1e999", "1/0", "a b", "/nowhere/x")
 # For a field of the config, by what it holds.
 WRONG: dict[Any, tuple[str, ...]] = {
     int: ("abc", "1.5", "nan", "True", "[1]", "None", "9" * 20, "-" + "9" * 20),
@@ -84,6 +84,7 @@ def _commands(ground: core.Ground) -> list[Command]:
             "awn_jax.paper.__main__:complete_all",
         ),
         Command("awn_jax.bench", "awn_jax.bench.__main__", ["--rounds=1"], "awn_jax.bench.turns:interleaved"),
+        Command("awn_jax.bench.feeds", "awn_jax.bench.feeds", ["--batches=1"], "awn_jax.bench.feeds:_drawn"),
         Command("awn_jax.models", "awn_jax.models.__main__", [], "awn_jax.models.__main__:row"),
         Command("kernels.bench", "kernels.bench.__main__", ["--quick"], "kernels.timing:matmul_peak"),
         Command("kernels.bench.train", "kernels.bench.train", [], "kernels.bench.train:train"),
