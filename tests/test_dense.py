@@ -11,6 +11,7 @@ import awn_jax
 import eval_sweep
 from awn_jax import config as configs
 from awn_jax.anytime import __main__ as anytime_command
+from awn_jax.errors import UserError
 from awn_jax.export import __main__ as export_command
 from tests import annotated
 
@@ -107,8 +108,16 @@ def test_the_rivals_train_on_the_same_task(repository, digit_set, method, tmp_pa
     assert np.isfinite([row.metrics["iou"] for row in found.sweep.rows]).all()
 
 
-def test_a_task_and_a_set_that_do_not_go_together_are_refused(repository, digit_set, tmp_path):
-    with pytest.raises(ValueError, match=r"data\.name must be a set whose examples have instances, .* got 'digits'"):
-        awn_jax.train(config(repository, digit_set, **{"data.name": "digits"}), tmp_path / "a", progress=False)
-    with pytest.raises(ValueError, match=r"must be multiples of the coarsest stride 2 for UNet, got 31 × 48"):
-        awn_jax.train(config(repository, digit_set, **{"data.image_size": (31, 48)}), tmp_path / "b", progress=False)
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("data.name", "digits", "data.name must be a set whose examples have instances, .* got 'digits'"),
+        ("data.image_size", (31, 48), "must be multiples of the coarsest stride 2 for UNet, got 31 × 48"),
+        ("data.augment", "transpose", "config.data: transpose takes square images, got 32 × 48"),
+        ("data.augment", "mixup", "config.data: augment: mixup does not move objects along"),
+        ("data.augment", "rand_augment", "config.data: augment: rand_augment does not move objects along"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_refused(repository, digit_set, tmp_path, name, value, message):
+    with pytest.raises(UserError, match=message):
+        awn_jax.train(config(repository, digit_set, **{name: value}), tmp_path / "run", progress=False)
