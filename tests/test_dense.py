@@ -65,9 +65,9 @@ def test_every_width_learns_where_digits_are(trained):
         # All black would be right for nine pixels of ten, and have no foreground.
         assert row.metrics["foreground_iou"] > 0.5
         assert row.metrics["pixels"] > 0.9
-        assert 0 < row.metrics["ap50"] <= 1
+        assert 0 < row.metrics["object_ap50"] <= 1
     lines = [json.loads(line) for line in (trained.run.folder / "metrics.jsonl").read_text().splitlines()]
-    assert {"validation_iou_narrowest", "validation_ap50_widest"} <= lines[-1].keys()
+    assert {"validation_iou_narrowest", "validation_object_ap50_widest"} <= lines[-1].keys()
     assert trained.run.facts.class_names == annotated.CLASS_NAMES
 
 
