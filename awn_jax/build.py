@@ -13,6 +13,7 @@ from jax.sharding import Mesh
 
 from awn_jax import data, families, models, registry, tasks, widths
 from awn_jax.config import Config, ConfigError
+from awn_jax.errors import UserError
 from awn_jax.models import AnyWidthNetwork, axes, distinct_widths
 from awn_jax.training import Recipe, WidthPlan, calibration, optim, plan
 
@@ -180,6 +181,26 @@ def feed(config: Config, images: data.Examples, mesh: Mesh, transforms: data.Tra
             kind=config.data.feed,
             workers=config.data.workers,
         )
+
+
+def check_transforms(config: Config, images: data.Examples, preparation: data.Preparation) -> None:
+    """Makes sure that the transforms of a config take its images.
+
+    Args:
+        config: of the run.
+        images: those of training.
+        preparation: of the images.
+
+    Raises:
+        ConfigError: if they do not.
+    """
+    stream = data.Stream(images, preparation.transforms, config.train.seed, config.train.batch_size)
+    with naming("data"):
+        try:
+            example = stream.at(0)
+        except UserError:  # a picture that cannot be read is told where it is needed
+            return
+        preparation.check(example)
 
 
 def width_plan(config: Config, model: nnx.Module) -> WidthPlan:

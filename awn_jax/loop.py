@@ -108,6 +108,7 @@ def _train(
     optimizer, learning_rate = build.optimizer(config, steps, model)
     plan, recipe = build.width_plan(config, model), build.recipe(config, mesh)
     feed = build.feed(config, images, mesh, this.preparation.transforms)
+    build.check_transforms(config, images, this.preparation)
     validation = Validation.of(this, model, mesh, steps, len(images))
     if config.widths.how == "nested":
         sample = this.preparation.normalised(jnp.asarray(data.in_memory(images.take(32)).images))

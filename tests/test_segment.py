@@ -89,7 +89,7 @@ def test_scores_are_those_of_the_whole_set():
     assert found["foreground_iou"][1] == pytest.approx(jaccard_score(true > 0, said > 0))
     assert found["pixels"][1] == pytest.approx((true == said).mean())
     # Objects 1 and 2 are found, 3 is not, and two are not there.
-    assert found["ap50"][1] == pytest.approx(2 / (2 + 1 + 2))
+    assert found["object_ap50"][1] == pytest.approx(2 / (2 + 1 + 2))
     np.testing.assert_allclose(
         TASK.quality(outputs, SOME)[1], [jaccard_score(true[:15], said[:15], average="macro"), 15 / 16 / 2]
     )
@@ -144,3 +144,10 @@ def test_what_is_drawn_lies_where_the_objects_are():
     square = targets(np.pad(np.ones((3, 3), int), 1))
     truth = shown(TASK.drawn_truth({name: values[0] for name, values in square.items()}))
     np.testing.assert_array_equal(truth[..., 3] > 0, np.pad([[1, 1, 1], [1, 0, 1], [1, 1, 1]], 1))
+
+
+def test_a_metric_of_one_name_is_shown_alike_whatever_the_task():
+    shown = {}
+    for task in tasks.TASKS.values():
+        for name, metric in task.metrics.items():
+            assert shown.setdefault(name, metric) == metric, name

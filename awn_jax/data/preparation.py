@@ -64,6 +64,21 @@ class Preparation:
         mean, std = (np.array(values, np.float32).reshape(1, 1, 1, -1) for values in (self.mean, self.std))
         return images.astype(jnp.float32) * (1 / (white(images.dtype) * std)) - mean / std
 
+    def check(self, example: dict[str, Any]) -> None:
+        """Makes sure that the transforms take such examples; nothing is computed.
+
+        Args:
+            example: one, of arrays.
+
+        Raises:
+            ValueError: if one does not.
+        """
+        like = {
+            name: jax.ShapeDtypeStruct((2, *np.shape(value)), np.asarray(value).dtype)
+            for name, value in example.items()
+        }
+        jax.eval_shape(self.for_training, jax.random.key(0), like)
+
     def for_training(self, key: PRNGKeyArray, examples: dict[str, Any]) -> dict[str, Any]:
         """A batch of examples, transformed, then with normalised images.
 

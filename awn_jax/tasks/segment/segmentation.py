@@ -47,7 +47,7 @@ class Segmentation(Task):
         "iou": Metric("mean IoU %", 100, 2),
         "foreground_iou": Metric("foreground IoU %", 100, 2),
         "pixels": Metric("pixels %", 100, 2),
-        "ap50": Metric("object AP@.5 %", 100, 2),
+        "object_ap50": Metric("object AP@.5 %", 100, 2),
     }
     entries: ClassVar[tuple[str, ...]] = ("instances", "categories", "crowd")
 
@@ -96,7 +96,7 @@ class Segmentation(Task):
         count = max(tally.confusion.shape[-1] for tally in tallies)
         confusion = np.stack([_padded(tally.confusion, count) for tally in tallies]).sum(0, np.float64)
         found, wrong, missed = np.stack([tally.objects for tally in tallies]).sum(0, np.float64).T
-        return {**_agreement(confusion), "ap50": found / np.maximum(found + wrong + missed, 1)}
+        return {**_agreement(confusion), "object_ap50": found / np.maximum(found + wrong + missed, 1)}
 
     def quality(self, outputs: Float[np.ndarray, "N images h w K"], targets: Any) -> Float[np.ndarray, "N images"]:
         """The mean IoU of each image."""
