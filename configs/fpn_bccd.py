@@ -13,11 +13,7 @@ from awn_jax import config as configs
 
 WIDER = {"model.multiplier": 0.7}
 RECIPES = {
-    "awn": WIDER,
-    "awn_fixed": WIDER,
-    "awn_random": WIDER,
-    "awn_ends": WIDER,
-    "awn_distilled": WIDER,
+    **dict.fromkeys(("awn", "awn_fixed", "awn_random", "awn_ends", "awn_distilled"), WIDER),
     "awn_core": {"model.multiplier": 0.6875},
 }
 
@@ -45,4 +41,5 @@ def get_config(method="awn"):
     config.train.decays = "kernels"
     config.train.clip = 10.0
     config.train.validate_every = 20.0
+    config.widths.calibration = "running"
     return configs.apply(config, method, RECIPES)
