@@ -4,7 +4,8 @@ Source: U-Net (Ronneberger et al. 2015), a quarter as wide, with a first convolu
 images are a folder in COCO's form, `train.json`, `val.json` and `test.json` beside folders of pictures of 256 × 256 pixels.
 The default trains every width, nested.
 
-Not yet run.
+Measured on the test images, seed 0, 100 epochs, one core of an AMD EPYC beside other work (JAX 0.10.2, Flax 0.12.8): IoU of the
+foreground 77.10, 78.75, 78.52 and 78.77 % at ¼, ½, ¾ and full width, mean IoU 87.5 and 88.4 % at ¼ and full width.
 
     python train.py --config=configs/unet_nuclei.py --config.data.name=coco:PATH
     python train.py --config=configs/unet_nuclei.py:us_net --config.data.name=coco:PATH     # or another method
@@ -34,7 +35,7 @@ def get_config(method="awn"):
     config.data.augment = "scale_jitter(least=0.8, most=1.5), flip, flip_vertical, transpose, colour_jitter"
     config.data.feed = "host"
     config.train.batch_size = 8
-    config.train.epochs = 80.0
+    config.train.epochs = 100.0
     config.train.optimizer = "adamw"
     config.train.learning_rate = 3e-3
     config.train.warmup = 3.0
