@@ -349,11 +349,11 @@ def test_rows_show_mean_deviation_and_seeds(tmp_path):
 
 def test_a_row_shows_its_tasks_own_metric_and_the_widths_that_there_are():
     found = known(
-        record("awn_fixed", 0, curve(0.5, 0.5, 0.75, begin=0.35, metric="iou"), Setting("mobilenet_v2", "cifar10"))
+        record("awn_fixed", 0, curve(0.5, 0.5, 0.75, begin=0.35, metric="own"), Setting("mobilenet_v2", "cifar10"))
     )
     shown = row(tables.table2(found, Setting("mobilenet_v2", "cifar10")), "AWN, 4 widths")
-    assert list(shown)[1:8] == ["AUC, iou", "paper", "mean of 10", "0.35", "½", "¾", "1"]
-    assert (shown["AUC, iou"], shown["paper"], shown["1"]) == ("0.5833", "90.91", "0.7500")
+    assert list(shown)[1:8] == ["AUC, own", "paper", "mean of 10", "0.35", "½", "¾", "1"]
+    assert (shown["AUC, own"], shown["paper"], shown["1"]) == ("0.5833", "90.91", "0.7500")
     assert shown["runs"].startswith("6 of 700 epochs")
 
 

@@ -46,7 +46,8 @@ def test_tfds_set_that_is_not_prepared_says_so_at_once(tmp_path):
 
 def test_unknown_set_is_named():
     with pytest.raises(
-        data.DataError, match="'fashionmnits' is neither 'digits', 'npz:PATH', 'folder:PATH' nor a TFDS set"
+        data.DataError,
+        match="'fashionmnits' is neither 'digits', 'npz:PATH', 'folder:PATH', 'coco:PATH' nor a TFDS set",
     ):
         data.load("fashionmnits", "train")
 

@@ -176,7 +176,7 @@ def test_loss_that_leaves_the_finite_numbers_stops_the_run_and_keeps_the_checkpo
     ("flag", "message"),
     [
         ("--config.train.epoks=3", "--config.train.epoks: the config has no field 'epoks'"),
-        ("--config=configs/lenet.py", "--config must be a file, got configs/lenet.py; there are configs/lenet_"),
+        ("--config=configs/lenet.py", "--config must be a file, got configs/lenet.py; there are configs/fpn_bccd.py, "),
         ("--config=configs/lenet_digits.py:slim", "method must be one of awn, awn_fixed"),
         ("--config.train.epochs=-1.0", "train.epochs must be above 0 and finite, got -1"),
         ("--config.train.epochs=1e300", "train.epochs must give fewer than 2³¹ steps, got 1e+300"),
@@ -190,7 +190,10 @@ def test_loss_that_leaves_the_finite_numbers_stops_the_run_and_keeps_the_checkpo
             "train.accumulate must split train.batch_size=64 into multiples of the 8 devices",
         ),
         ("--config.train.loss=hinge", "train.loss must be one of cross_entropy, or module:Name, got 'hinge'"),
-        ("--config.task=guess", "task must be one of classify, taxonomy, or module:Name, got 'guess'"),
+        (
+            "--config.task=guess",
+            "task must be one of classify, detect, keypoints, segment, taxonomy, or module:Name, got 'guess'",
+        ),
         ("--config.data.augment=blur", "augment must be one of"),
         ("--config.model.name=no_such_module:Net", "model.name must be importable"),
         ("--config.data.test_split=validation", "split of digits must be 'train' or 'test', got 'validation'"),
