@@ -89,15 +89,10 @@ class MobileNetV2Backbone(Backbone):
                 blocks.append(InvertedResidual(make, axis, outputs, expansion, step, cifar))
                 axis, reached = outputs, reached * step
                 ends[reached] = (axis, len(blocks))
-        self.blocks = nnx.List(blocks)
-        self.strides = tuple(ends)
-        self.level_axes, self._ends = zip(*ends.values(), strict=True)
+        self.put(blocks, ends)
 
-    def levels(self, x: Float[Array, "B H W P"], width: widths.AnyWidth = 1) -> list[Float[Array, "B h w C"]]:
-        values = [activation(self.stem(x, width), self.function)]
-        for block in self.blocks:
-            values.append(block(values[-1], width))
-        return [values[end] for end in self._ends]
+    def begin(self, x: Float[Array, "B H W P"], width: widths.AnyWidth) -> Float[Array, "B h w C"]:
+        return activation(self.stem(x, width), self.function)
 
 
 class MobileNetV2(MobileNetV2Backbone, AnyWidthClassifier):

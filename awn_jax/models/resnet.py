@@ -105,24 +105,11 @@ class ResNetBackbone(Backbone):
                 blocks.append((Bottleneck if bottleneck else Basic)(make, axis, channels, stride))
                 axis, reached = blocks[-1].outputs, reached * stride
                 ends[reached] = (axis, len(blocks))
-        self.blocks = nnx.List(blocks)
-        self.strides = tuple(ends)
-        self.level_axes, self._ends = zip(*ends.values(), strict=True)
+        self.put(blocks, ends)
 
-    def levels(self, x: Float[Array, "B H W P"], width: widths.AnyWidth = 1) -> list[Float[Array, "B h w C"]]:
-        return list(self.each_level(x, width))
-
-    def each_level(self, x: Float[Array, "B H W P"], width: widths.AnyWidth = 1) -> Iterator[Float[Array, "B h w C"]]:
-        """One level after the other; of those not asked for, nothing is computed."""
+    def begin(self, x: Float[Array, "B H W P"], width: widths.AnyWidth) -> Float[Array, "B h w C"]:
         x = relu(self.stem(x, width))
-        if self.pools:
-            x = max_pool(x, 3, strides=2, padding=1)
-        if 0 in self._ends:
-            yield x
-        for number, block in enumerate(self.blocks, 1):
-            x = block(x, width)
-            if number in self._ends:
-                yield x
+        return max_pool(x, 3, strides=2, padding=1) if self.pools else x
 
 
 class ResNet(ResNetBackbone, AnyWidthClassifier):
