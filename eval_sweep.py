@@ -11,9 +11,11 @@ import argparse
 import pathlib
 
 from awn_jax import arguments as types
-from awn_jax import build, data, evaluation, files, hardware, page, profile
+from awn_jax import build, data, evaluation, files, hardware, page, profile, tasks
 from awn_jax import run as runs
-from awn_jax.evaluation import report
+from awn_jax.evaluation import by_class, report
+
+QUARTERS = (0.25, 0.5, 0.75, 1.0)
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -37,6 +39,11 @@ def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--out", metavar="DIR", help="where the files go (default: the workdir, see above)")
     parser.add_argument(
         "--plot", type=types.picture, default="sweeps.png", metavar="FILE", help="overlay of several runs"
+    )
+    parser.add_argument(
+        "--by-class",
+        action="store_true",
+        help="also the accuracy of each class: classes.csv, at --widths or 1/4 1/2 3/4 1",
     )
     parser.add_argument("--html", action="store_true", help="also sweep.html: a page with a width slider and images")
     parsed = parser.parse_args(argv)
@@ -63,6 +70,10 @@ def sweep_workdir(workdir: pathlib.Path, parsed: argparse.Namespace) -> dict[str
         files.folder(out, "--out" if parsed.out else "--workdir")
     if parsed.calibrated and run.config.model.options.family != "us_net":
         raise runs.RunError(f"--calibrated is for a US-Net, {workdir} has family {run.config.model.options.family!r}")
+    if parsed.by_class and not isinstance(run.task, tasks.Classification):
+        raise runs.RunError(
+            f"--by-class is for a task that gives each image a class, {workdir} has task {run.task.name!r}"
+        )
     images, mesh = run.images(parsed.split, parsed.data_dir), data.data_mesh()
 
     # ── the network, and its moving average where there is one
@@ -94,6 +105,14 @@ def sweep_workdir(workdir: pathlib.Path, parsed: argparse.Namespace) -> dict[str
         print(
             "not written, since the run's own sweep is of all widths on the test images: --out=DIR says where it goes"
         )
+    if parsed.by_class:
+        swept = [row.width for row in results["raw"].rows]
+        at = swept if parsed.widths else [width for width in QUARTERS if width >= swept[0]]
+        found = by_class.by_class(models["raw"], images, run.preparation, at, run.task)
+        print(by_class.table(found))
+        if recorded:
+            by_class.write(found, out / "classes.csv")
+            print(f"wrote {out}/classes.csv")
     if parsed.html:
         model, result = models["raw"], results["raw"]
         page.write_run(out / "sweep.html", run, model, step, result, images, profile.latencies(run, model, result))

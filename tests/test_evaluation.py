@@ -1,6 +1,7 @@
 """The width–accuracy curve and the area under it."""
 
 import csv
+import dataclasses
 import json
 import re
 
@@ -10,8 +11,8 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from awn_jax import LeNet3C1L, area_under_curve, cost, data, sweep
-from awn_jax.evaluation import report
+from awn_jax import LeNet3C1L, area_under_curve, cost, data, sweep, tasks
+from awn_jax.evaluation import by_class, report
 from awn_jax.evaluation.sweep import evenly_spaced_mean
 
 PREPARATION = data.Preparation((0.3,), (0.3,))
@@ -78,6 +79,24 @@ def test_two_widths_of_one_sub_network_have_the_same_row(digits, swept):
     assert both.row(0.3).width == 0.3
     assert both.row(0.31).width == 0.31
     assert both.row(0.99).width == 1.0
+
+
+def test_each_class_is_scored_on_its_own_images(digits, swept, tmp_path):
+    model, _ = swept
+    some = digits.take(100)
+    # One class less than the network tells apart: no share of no images.
+    some = dataclasses.replace(some, images=some.images[some.labels != 3], labels=some.labels[some.labels != 3])
+    found = by_class.by_class(model, some, PREPARATION, [0.5, 1.0], tasks.Classification())
+    assert found.names == tuple("012456789")
+    answers = np.asarray(model(PREPARATION.normalised(jnp.asarray(some.images)), 0.5)).argmax(-1)
+    np.testing.assert_allclose(found.accuracy[0, 1], (answers[some.labels == 1] == 1).mean())
+    whole = sweep(model, some, PREPARATION, data.data_mesh(), at=[0.5, 1.0], progress=False)
+    np.testing.assert_allclose(found.accuracy @ found.images / len(some), whole.values)
+    by_class.write(found, tmp_path / "classes.csv")
+    rows = list(csv.reader((tmp_path / "classes.csv").read_text().splitlines()))
+    assert rows[0] == ["class", "images", "0.5", "1"]
+    assert float(rows[-1][2]) == pytest.approx(found.accuracy[0].mean())
+    assert len(by_class.table(found).splitlines()) == 11
 
 
 def test_reports(tmp_path, swept):

@@ -7,6 +7,7 @@ import re
 import sys
 import threading
 import traceback
+import warnings
 from types import TracebackType
 from typing import Any
 
@@ -19,6 +20,8 @@ def leave_out() -> None:
     logging.getLogger("absl").addFilter(lambda record: "orbax" not in record.pathname)
     # Of reads that were still under way when another one failed.
     logging.getLogger("asyncio").addFilter(lambda record: not re.search("orbax|tensorstore", record.getMessage()))
+    # Of reads that had not yet begun.
+    warnings.filterwarnings("ignore", "coroutine '.*' was never awaited", RuntimeWarning)
     uncaught, in_threads, unraisable = sys.excepthook, threading.excepthook, sys.unraisablehook
 
     def on_uncaught(kind: type[BaseException], error: BaseException, frames: TracebackType | None) -> None:
