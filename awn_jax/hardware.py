@@ -18,7 +18,7 @@ from typing import NoReturn
 import jax
 from awn_kernels import mendable
 
-from awn_jax.errors import UserError
+from awn_jax.errors import UserError, own_code
 from awn_jax.hosts import LOST
 
 
@@ -131,7 +131,12 @@ def one_line_errors() -> Iterator[None]:
         # Some of what is said of a lost process comes as ValueError.
         if several and (isinstance(error, jax.errors.JaxRuntimeError) or _LOST.search(text)):
             fail(f"{LOST} ({text[:300]})")
-        sys.stderr.write("This is a fault of awn_jax, not of yours: please report it with the lines below.\n")
+        where = own_code(error)
+        sys.stderr.write(
+            f"{where}: this code, which is no part of awn_jax, has raised an error:\n"
+            if where
+            else "This is a fault of awn_jax, not of yours: please report it with the lines below.\n"
+        )
         if several:
             # As Python ends, this process would wait for those that have been lost.
             traceback.print_exc()
