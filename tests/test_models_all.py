@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from awn_jax import anytime, build, check_prefix, costs, data, export, families, models, tasks
+from awn_jax import anytime, build, check_prefix, costs, data, export, families, hardware, models, tasks
 from awn_jax import config as configs
 from awn_jax.export.read import network as read_back
 from awn_jax.layers import SwitchableBatchNorm
@@ -28,6 +28,11 @@ CLASSES, BATCH = 5, 4
 NARROW = 0.4
 # Programs that run once: compiling them is what takes time.
 QUICK = {"xla_backend_optimization_level": 0}
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr(hardware, "compiler_options", lambda: QUICK)
 
 
 class OfTheMean(tasks.Classification):
