@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from awn_jax import hardware
 from awn_jax.bench import __main__ as bench
 from awn_jax.bench import networks
 
@@ -11,6 +12,7 @@ RATIOS = {"nested_vs_full", "nested_vs_sequential", "sweep_vs_full", "compile_vs
 
 
 def test_last_line_holds_the_ratios(capsys, monkeypatch):
+    monkeypatch.setattr(hardware, "compiler_options", lambda: {"xla_backend_optimization_level": 0})
     monkeypatch.setattr(bench, "SWEEP_BATCH", 16)
     monkeypatch.setattr(networks, "SWEEP_BATCH", 4)
     monkeypatch.setattr(networks, "NETWORKS", {"tiny": ("lenet_3c1l", {"model.channels": "2"})})

@@ -53,15 +53,24 @@ def test_a_layer_keeps_the_prefix_and_a_wider_width_adds_the_rest(name):
     layer, shape = (LAYERS | SEPARATE)[name](nnx.Rngs(0))
     reads = getattr(layer, "inputs", None) or layer.axis
     x = inputs(reads, shape=shape)
-    wide = layer(x)
-    for width, after in itertools.pairwise((1.0, 0.5, 0.25)):
-        narrow = layer(x[..., : reads.active(width)], width)
+    pairs = [(width, after, layer.births().active(after)) for width, after in itertools.pairwise((1.0, 0.5, 0.25))]
+
+    @nnx.jit
+    def run(layer, x):
+        found = []
+        for width, after, old in pairs:
+            narrow = layer(x[..., : reads.active(width)], width)
+            first = 0 if layer.reads_whole else reads.active(after)
+            new = old < narrow.shape[-1]
+            added = layer.added(x[..., first : reads.active(width)], width=width, after=after) if new else None
+            found.append((narrow, added))
+        return layer(x), found
+
+    wide, found = run(layer, x)
+    for (width, _, old), (narrow, added) in zip(pairs, found, strict=True):
         assert narrow.shape[-1] == layer.births().active(width)
         np.testing.assert_allclose(narrow, wide[..., : narrow.shape[-1]], rtol=2e-5, atol=2e-6)
-        old = layer.births().active(after)
-        if old < narrow.shape[-1]:
-            first = 0 if layer.reads_whole else reads.active(after)
-            added = layer.added(x[..., first : reads.active(width)], width=width, after=after)
+        if added is not None:
             np.testing.assert_allclose(added, narrow[..., old:], rtol=2e-5, atol=2e-6)
 
 
@@ -97,10 +106,14 @@ def test_windows_and_their_gradients_are_as_in_flax(ours, theirs):
     flax.kernel[...] = kernel[:, :, None] if groups > 1 else kernel
     flax.bias[...] = layer.bias[...]
     x = inputs(Axis.whole(6), shape=(3, 9, 8))
-    np.testing.assert_allclose(layer(x), flax(x), rtol=1e-4, atol=1e-5)
-    (to_layer, to_x), (to_flax, as_flax) = (
-        nnx.grad(lambda layer, x: jnp.sum(layer(x) ** 2), argnums=(0, 1))(one, x) for one in (layer, flax)
-    )
+
+    def squared(one, x):
+        y = one(x)
+        return jnp.sum(y**2), y
+
+    learn = nnx.jit(nnx.value_and_grad(squared, argnums=(0, 1), has_aux=True))
+    ((_, y), (to_layer, to_x)), ((_, expected), (to_flax, as_flax)) = learn(layer, x), learn(flax, x)
+    np.testing.assert_allclose(y, expected, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(to_x, as_flax, rtol=1e-4, atol=1e-4)
     to_kernel = to_layer["kernel"][:, :, None] if groups > 1 else to_layer["kernel"][...]
     np.testing.assert_allclose(to_kernel, to_flax["kernel"], rtol=1e-4, atol=1e-3)
@@ -189,7 +202,7 @@ def test_weights_past_the_staircase_are_zero_and_get_no_gradient(name):
     layer, shape = LAYERS[name](nnx.Rngs(0))
     exists = widths.mask(layer.inputs, layer.outputs)
     x = inputs(layer.inputs, shape=shape)
-    gradient = nnx.grad(lambda layer: jnp.square(layer(x)).sum())(layer)
+    gradient = nnx.jit(nnx.grad(lambda layer, x: jnp.square(layer(x)).sum()))(layer, x)
     assert not np.any(np.where(exists, 0, layer.kernel[...]))
     assert not np.any(np.where(exists, 0, gradient.kernel[...]))
     assert np.all(np.where(exists, gradient.kernel[...], 1))
