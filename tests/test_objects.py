@@ -16,7 +16,7 @@ from tests import annotated
 
 SMALL = {
     "model.multiplier": 0.15,
-    "model.blocks": (1, 1, 1, 0, 0, 0, 0),
+    "model.blocks": (1, 1, 0, 0, 0, 0, 0),
     "model.stride": 4,
     "model.tower": 1,
     "model.grid": 4,
