@@ -1,6 +1,7 @@
 """Whether a narrow network is a prefix of the wide one: looked up where all ops say so, computed otherwise."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from awn_jax import hardware
 from awn_jax import widths as width_arithmetic
 from awn_jax.layers.op import Op, observing
 from awn_jax.network.births import distinct_widths
@@ -117,7 +119,7 @@ def _runner(model: nnx.Module, sample: jax.Array) -> Callable[[float], list[_See
         layers: list[tuple[str, str, bool]] = []
 
         # Compiled as a whole: operation by operation, each would be compiled for itself at every width.
-        @jax.jit
+        @functools.partial(jax.jit, compiler_options=hardware.compiler_options())
         def values(state: Any, sample: jax.Array) -> list[jax.Array]:
             seen: list[_Seen] = []
             paths: dict[int, str] = {}
