@@ -3,7 +3,7 @@
 Source: the hierarchical taxonomy of Anytime Neural Prediction via Slicing Networks Vertically (Lee & Shin 2018), on the
 network of Any-Width Networks (Vu et al. 2020). The superclasses are those of the set, its `coarse_label`.
 
-Not yet run.
+Run for 15 epochs, with one seed: docs/using.md.
 
     python train.py --config=configs/lenet_cifar100_taxonomy.py
     python train.py --config=configs/lenet_cifar100_taxonomy.py --config.taxonomy.fine_from=0.25   # fine at every width
