@@ -1,5 +1,6 @@
 """Eight devices on the CPU, shapes checked at every call; less effort put into compiling, which takes most of the time."""
 
+import gc
 import importlib.metadata
 import os
 import pathlib
@@ -40,6 +41,13 @@ hardware.keep_freed_memory()
 # A shape that is stretched, or a type that is widened, without being asked to is a mistake.
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Python looks for garbage less often: what JAX keeps while it traces would be looked through again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 100)
 
 
 @pytest.fixture(scope="session")
