@@ -40,9 +40,7 @@ def add_multihost(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--multihost", action="store_true", help="join the other processes of this run before anything else"
     )
-    group.add_argument(
-        "--coordinator", metavar="HOST:PORT", help="of process 0; found by itself on TPU, Slurm, Kubernetes"
-    )
+    group.add_argument("--coordinator", metavar="HOST:PORT", help="of process 0; found by itself on TPU and Slurm")
     group.add_argument("--processes", type=int, metavar="N", help="how many there are, with --coordinator")
     group.add_argument("--process", type=int, metavar="I", help="number of this one from 0, with --coordinator")
     group.add_argument(

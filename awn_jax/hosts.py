@@ -52,6 +52,8 @@ def join(coordinator: str | None, processes: int | None, process: int | None, se
             coordinator,
             processes,
             process,
+            # What is told is not guessed as well: Slurm's number of a process on its node would choose one GPU for it.
+            cluster_detection_method="deactivate" if coordinator else None,
             initialization_timeout=seconds,
             heartbeat_timeout_seconds=SILENT_SECONDS,
             shutdown_timeout_seconds=SILENT_SECONDS,

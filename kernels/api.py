@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from . import backend, choice, staircase, vjp
+from . import backend, choice, sharded, staircase, vjp
 from .backend import Implementation, Products, UnsupportedError
 from .geometry import Padding, Strides
 from .target import current_platform
@@ -32,6 +32,9 @@ def triangular_conv(
     Whole blocks of weights past the staircase cost nothing, forward or backward, in implementations that cut the layer
     into blocks (see docs/kernels.md). What `w` holds there is never read, and its gradient there is exactly zero. bfloat16
     is accumulated in float32.
+
+    On a mesh, images that are split over devices stay where they are, and the weight gradient is summed over devices: XLA sees
+    to that, or, where it cannot look into a kernel, this package (docs/kernels.md).
 
     It has reverse-mode gradients alone (`jax.jvp` raises TypeError), and gradients of gradients where it runs as
     `reference` or `xla_staircase`.
@@ -110,7 +113,7 @@ def _products(
     reason = module.unsupported(x, w, visible, strides=strides, padding=padding)
     if reason is not None:
         raise UnsupportedError(f'implementation="{name}" cannot run: {reason}')
-    return Products.of(module)
+    return sharded.over_devices(Products.of(module), xla=name in backend.MADE_OF_XLA)
 
 
 def _check_arrays(x: Array, w: Array, ndim: int) -> None:

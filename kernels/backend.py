@@ -13,6 +13,8 @@ from .staircase import Visible
 Implementation = Literal["reference", "xla_staircase", "pallas_tpu", "pallas_mosaic_gpu"]
 IMPLEMENTATIONS: tuple[Implementation, ...] = get_args(Implementation)
 _MODULES = dict(zip(IMPLEMENTATIONS, (".reference", ".xla.ops", ".pallas_tpu.ops", ".mosaic_gpu.ops"), strict=True))
+# Made of XLA's own operations, which it can split over a mesh; see `sharded`.
+MADE_OF_XLA: tuple[Implementation, ...] = ("reference", "xla_staircase")
 
 Product = Literal["forward", "input_gradient", "weight_gradient"]
 PRODUCTS: tuple[Product, ...] = get_args(Product)

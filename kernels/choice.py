@@ -14,8 +14,8 @@ def implementation(platform: str, w_shape: tuple[int, ...]) -> Implementation:
 
     Returns:
       On a CPU, the staircase, which was measured to be fastest. On a TPU, the staircase where its blocks fill the
-      matrix unit. Elsewhere the masked dense convolution. An accelerator's own kernels are taken by name: unlike
-      XLA's convolutions they are not partitioned over a mesh automatically.
+      matrix unit. Elsewhere the masked dense convolution. An accelerator's own kernels are taken by name, until they have
+      been measured there.
     """
     fills_a_tpu = platform == "tpu" and min(w_shape[2:]) >= WIDE
     return "xla_staircase" if platform == "cpu" or fills_a_tpu else "reference"

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from awn_kernels import target_platform
 from flax import nnx
 from jax.sharding import AxisType
 
@@ -15,9 +16,10 @@ STEPS = 6
 PLAIN = Recipe()
 
 
-def run(digits, devices, how="nested", chunk=1, kind="device", recipe=PLAIN):
+def made(digits, devices, how="nested", kind="device", recipe=PLAIN, implementation=None):
+    """Returns the compiled function of steps, the state before the first one, and the feed."""
     mesh = jax.make_mesh((devices,), ("data",), axis_types=(AxisType.Auto,), devices=jax.devices()[:devices])
-    model = LeNet3C1L((28, 28, 1), 10, channels=6, rngs=nnx.Rngs(0))
+    model = LeNet3C1L((28, 28, 1), 10, channels=6, implementation=implementation, rngs=nnx.Rngs(0))
     optimizer = optim.sgd(
         optim.learning_rate("step", 0.02, STEPS, at=(0.5,), factor=0.1), momentum=0.9, weight_decay=5e-4
     )
@@ -31,7 +33,11 @@ def run(digits, devices, how="nested", chunk=1, kind="device", recipe=PLAIN):
         feed,
         recipe=recipe,
     )
-    state = data.replicate(init_state(model, optimizer, 0, recipe), mesh)
+    return steps, data.replicate(init_state(model, optimizer, 0, recipe), mesh), feed
+
+
+def run(digits, devices, chunk=1, **options):
+    steps, state, feed = made(digits, devices, **options)
     losses = []
     for start in range(0, STEPS, chunk):
         state, metrics = steps(state, feed.constants, feed.steps(start, chunk))
@@ -51,6 +57,16 @@ def test_eight_devices_give_the_same_losses_and_statistics_as_one(digits, one_de
     # Statistics over each device's share instead of the whole batch would be far off with two images a device.
     for ours, theirs in zip(jax.tree.leaves(state.rest), jax.tree.leaves(one_device[1].rest), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=5e-3, atol=1e-4)
+
+
+def test_kernels_of_a_step_are_split_over_the_devices(digits):
+    steps, state, feed = made(digits, 8, implementation="pallas_tpu")
+    with target_platform("tpu"):
+        # JAX refuses to lower a kernel that is to run on several devices and is not split.
+        lowered = steps.trace(state, feed.constants, feed.steps(0, 1)).lower(lowering_platforms=("tpu",)).as_text()
+    products = 3 * 3 - 1  # of three convolutions, but for the gradient of the images
+    assert lowered.count("@tpu_custom_call") == products
+    assert lowered.count("sdy.manual_computation") >= products
 
 
 def test_copying_each_batch_from_the_host_gives_the_same_losses(digits, one_device):

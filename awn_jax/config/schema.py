@@ -211,7 +211,7 @@ class TrainConfig:
     validate_every: float = 1.0
     snapshots: int = 0
     steps_per_dispatch: int = 0
-    implementation: Literal["", "reference", "xla_staircase", "pallas_tpu"] = ""
+    implementation: Literal["", "reference", "xla_staircase", "pallas_tpu", "pallas_mosaic_gpu"] = ""
 
     def __post_init__(self):
         _require(0 < self.epochs < float("inf"), f"train.epochs must be above 0 and finite, got {self.epochs}")

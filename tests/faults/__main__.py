@@ -26,6 +26,7 @@ KINDS = {
     "readonly": "the run is in a folder that cannot be written to",
     "environment": "locales, no home folder, JAX's settings, threads",
     "hosts": "one of several processes is killed, hangs, fails or differs",
+    "processes": "two and four processes train as one does, and go on after a kill",
 }
 
 

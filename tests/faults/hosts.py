@@ -1,18 +1,15 @@
 """Trains with two processes, one of which is lost, fails or differs: the other ends within a minute, with one line."""
 
-import contextlib
 import pathlib
 import signal
 import socket
-import subprocess
-import tempfile
-import time
 from collections.abc import Generator, Iterator, Sequence
 from typing import NamedTuple
 
-from tests.faults import core, small
+from tests.faults import core, peers
 
-MINUTE = 60
+# It goes on for much longer than anybody waits.
+LONG = ["--config.train.epochs=500", "--config.train.checkpoint_minutes=1"]
 
 
 class Case(NamedTuple):
@@ -54,47 +51,12 @@ def trials(ground: core.Ground) -> Generator[core.Trial]:
 
 
 def _tried(ground: core.Ground, case: Case, workdir: pathlib.Path) -> Iterator[core.Trial]:
-    flags = [
-        *small.FLAGS,
-        # It goes on for much longer than anybody waits.
-        "--config.train.epochs=500",
-        "--config.train.checkpoint_minutes=1",
-        f"--workdir={workdir}",
-        "--multihost",
-        f"--coordinator=localhost:{case.port or _free_port()}",
-        "--processes=2",
-    ]
-    with contextlib.ExitStack() as stack:
-        running: dict[int, tuple[subprocess.Popen, tempfile._TemporaryFileWrapper]] = {}
-        for number, more in enumerate(case.more):
-            if more is not None:
-                errors = stack.enter_context(tempfile.NamedTemporaryFile())
-                arguments = ["train.py", *flags, f"--process={number}", *more]
-                process = stack.enter_context(
-                    core.started(ground, *arguments, stdout=subprocess.DEVNULL, stderr=errors)
-                )
-                running[number] = process, errors
+    more = [None if own is None else [*LONG, *own] for own in case.more]
+    with peers.begun(ground, workdir, more, case.port) as running:
         if case.lost is not None:
-            _wait_for_steps(workdir / "metrics.jsonl", [process for process, _ in running.values()])
-            running[case.lost][0].send_signal(case.sent)
-        until = time.monotonic() + MINUTE
-        for number, (process, errors) in running.items():
-            if number != case.lost:
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(max(0.1, until - time.monotonic()))
-                said = pathlib.Path(errors.name).read_text(errors="replace")
-                yield core.of_process(f"{case.name}: process {number}", process.poll(), said, lambda: False)
-
-
-def _wait_for_steps(log: pathlib.Path, processes: Sequence[subprocess.Popen]) -> None:
-    until = time.monotonic() + 2 * MINUTE
-    while not (log.exists() and log.stat().st_size > 1000):
-        if time.monotonic() > until or any(process.poll() is not None for process in processes):
-            raise core.NotTried("two processes do not train together here")
-        time.sleep(0.05)
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        return int(free.getsockname()[1])
+            peers.wait_for_steps(workdir, 5, list(running.values()))
+            running[case.lost].process.send_signal(case.sent)
+        left = {number: peer for number, peer in running.items() if number != case.lost}
+        peers.wait(list(left.values()), peers.MINUTE)
+        for number, peer in left.items():
+            yield peer.trial(f"{case.name}: process {number}", right=False)

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import re
 import zlib
 
 import jax
@@ -9,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from awn_kernels import triangular_conv
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from tests.kernels import oracle
 from tests.kernels.oracle import Case
@@ -56,9 +58,8 @@ def fast_compile(function, **options):
     return jax.jit(function, compiler_options=flags, **options)
 
 
-def check(case, dtype, implementation):
-    """Asserts forward and both gradients of one case, elementwise within rounding of the exact result."""
-    x, w, dy = arrays(case, dtype)
+def products_of(case, implementation):
+    """Returns (x, w, dy) -> (y, dx, dw) of one case."""
 
     def run(x, w, dy):
         def conv(x, w):
@@ -69,11 +70,22 @@ def check(case, dtype, implementation):
         y, transpose = jax.vjp(conv, x, w)
         return y, *transpose(dy)
 
+    return run
+
+
+def check(case, dtype, implementation):
+    """Asserts forward and both gradients of one case, elementwise within rounding of the exact result."""
+    given = arrays(case, dtype)
     with jax.default_matmul_precision("highest"):
-        got = fast_compile(run)(x, w, dy)
-    bounds = oracle.bounds(case, x, w, dy, dtype, accumulator="float64" if dtype == "float64" else "float32")
+        got = fast_compile(products_of(case, implementation))(*given)
+    check_numbers(case, dtype, given, got)
+
+
+def check_numbers(case, dtype, given, got):
+    """Asserts that `got`, (y, dx, dw), is what `given`, (x, w, dy), makes it, up to rounding."""
+    bounds = oracle.bounds(case, *given, dtype, accumulator="float64" if dtype == "float64" else "float32")
     for name, a, exact, bound in zip(
-        ("forward", "input gradient", "weight gradient"), got, oracle.products(case, x, w, dy), bounds, strict=True
+        ("forward", "input gradient", "weight gradient"), got, oracle.products(case, *given), bounds, strict=True
     ):
         assert a.dtype == dtype, f"{name} has dtype {a.dtype}"
         error = np.abs(np.asarray(a, np.float64) - exact)
@@ -163,3 +175,31 @@ class TriangularConvSuite(NumbersSuite):
         scanned, _ = fast_compile(lambda x: jax.lax.scan(layer, x, length=2))(x)
         once = fast_compile(layer)
         np.testing.assert_allclose(scanned, once(once(x, 0)[0], 0)[0], rtol=1e-5, atol=1e-12)
+
+
+class MeshSuite:
+    """What every implementation must do with images that are split over a mesh; attributes are those of `NumbersSuite`."""
+
+    implementation: str | None
+    dtype = "float32"
+
+    def context(self):
+        return contextlib.nullcontext()
+
+    @pytest.mark.parametrize("kind", [AxisType.Auto, AxisType.Explicit], ids=lambda kind: kind.name)
+    def test_each_device_computes_its_own_images(self, kind):
+        devices = jax.device_count()
+        mesh = jax.make_mesh((devices,), ("data",), axis_types=(kind,))
+        case = Case("split", (2 * devices, 4, 5, 11), (3, 3, 11, 11), triangle(11), (2, 1), SAME3)
+        given = arrays(case, self.dtype)
+        split, whole = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in (("data",), ()))
+        placed = jax.device_put(given, (split, whole, split))
+        with self.context(), jax.default_matmul_precision("highest"):
+            compiled = fast_compile(products_of(case, self.implementation)).lower(*placed).compile()
+            got = compiled(*placed)
+        check_numbers(case, self.dtype, given, got)
+        for array, where in zip(got, (split, split, whole), strict=True):
+            assert array.sharding.is_equivalent_to(where, 4)
+        # What travels between devices is the weight gradient, never an image.
+        travels = re.findall(r" (all-gather|all-to-all|collective-permute|all-reduce)[a-z-]*\(", compiled.as_text())
+        assert set(travels) == {"all-reduce"}

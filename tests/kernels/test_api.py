@@ -7,7 +7,6 @@ import pytest
 from awn_kernels import IMPLEMENTATIONS, api, target_platform, triangular_conv, triangular_matmul
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from tests.kernels import oracle
 from tests.kernels.suite import check, triangle
@@ -129,22 +128,6 @@ def test_a_gradient_of_a_gradient(implementation, float64):
 
     found = jax.jit(jax.grad(slope), static_argnums=1)(x, implementation)
     np.testing.assert_allclose(found, jax.jit(jax.grad(expected))(x), rtol=1e-10)
-
-
-def test_batch_sharded_over_a_mesh():
-    devices = jax.device_count()
-    mesh = jax.make_mesh((devices,), ("batch",), axis_types=(AxisType.Auto,))
-    x = jnp.asarray(np.random.default_rng(0).standard_normal((2 * devices, 5, 5, 3)), "float32")
-
-    def gradients(x, w):
-        return jax.grad(lambda x, w: jnp.sum(triangular_conv(x, w, VISIBLE) ** 2), (0, 1))(x, w)
-
-    split = jax.device_put(x, NamedSharding(mesh, PartitionSpec("batch")))
-    whole = jax.device_put(W, NamedSharding(mesh, PartitionSpec()))
-    dx, dw = jax.jit(gradients)(split, whole)
-    assert dx.sharding.spec[0] == "batch"
-    for sharded, alone in zip((dx, dw), gradients(x, W), strict=True):
-        np.testing.assert_allclose(sharded, alone, rtol=1e-4, atol=1e-3)
 
 
 def test_named_implementations_that_cannot_run_say_why():

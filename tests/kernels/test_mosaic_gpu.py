@@ -1,5 +1,7 @@
 """The Hopper kernels as far as a machine without a GPU can tell: plans, tiles, lowering for CUDA, and refusals."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,10 +11,11 @@ from awn_kernels.mosaic_gpu import config, ops, plan
 from awn_kernels.mosaic_gpu.config import LANE, ConvTiling, WeightTiling
 from awn_kernels.mosaic_gpu.weights import fill_splits
 from awn_kernels.target import target_platform
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from tests.kernels.mosaic_shapes import LAYERS, lower_products
 from tests.kernels.oracle import Case, mask
-from tests.kernels.suite import CASES, arrays
+from tests.kernels.suite import CASES, arrays, products_of
 
 DEEP = tuple(
     Case(name, (1, 9, 8, c), (*kernel, c, k), visible, strides, padding)
@@ -242,6 +245,22 @@ def kernels_in(layer, platform, implementation):
 def test_the_automatic_choice_never_takes_it(platform):
     for layer in LAYERS:
         assert not kernels_in(layer, platform, implementation=None)
+
+
+def test_on_a_mesh_each_device_gets_its_own_images():
+    devices = jax.device_count()
+    mesh = jax.make_mesh((devices,), ("data",), axis_types=(AxisType.Auto,))
+    case = LAYERS[0]._replace(x_shape=(2 * devices, *LAYERS[0].x_shape[1:]))
+    x, w, y = (
+        jax.ShapeDtypeStruct(shape, jnp.bfloat16, sharding=NamedSharding(mesh, PartitionSpec(*axes)))
+        for shape, axes in ((case.x_shape, ("data",)), (case.w_shape, ()), (case.y_shape, ("data",)))
+    )
+    with target_platform("gpu"):
+        run = jax.jit(products_of(case, "pallas_mosaic_gpu"))
+        lowered = run.trace(x, w, y).lower(lowering_platforms=("cuda",)).as_text()
+    calls = [line for line in lowered.splitlines() if "custom_call @mosaic_gpu" in line]
+    assert [re.search(r": \(tensor<(\d+)x", call)[1] for call in calls] == ["2"] * 3
+    assert lowered.count("stablehlo.all_reduce") == 1
 
 
 def test_named_choice_takes_it():

@@ -13,7 +13,7 @@ from awn_kernels.pallas_tpu.tiles import Taps
 from awn_kernels.shapes import SHAPES
 from jax.experimental.pallas import tpu as pltpu
 
-from tests.kernels.suite import CASES, NumbersSuite, TriangularConvSuite
+from tests.kernels.suite import CASES, MeshSuite, NumbersSuite, TriangularConvSuite
 
 
 @contextlib.contextmanager
@@ -34,6 +34,13 @@ class TestPallasTpuBfloat16(NumbersSuite):
     implementation = "pallas_tpu"
     cases = tuple(case for case in CASES if case.name in ("triangle", "strided", "ragged_rectangle", "matmul", "wide"))
     dtypes = ("bfloat16",)
+
+    def context(self):
+        return interpreted()
+
+
+class TestPallasTpuOnAMesh(MeshSuite):
+    implementation = "pallas_tpu"
 
     def context(self):
         return interpreted()

@@ -9,7 +9,7 @@ from awn_kernels.xla import ops
 from awn_kernels.xla.config import StaircaseConfig
 
 from tests.kernels.oracle import Case
-from tests.kernels.suite import CASES, TriangularConvSuite, check
+from tests.kernels.suite import CASES, MeshSuite, TriangularConvSuite, check
 
 
 class TestReference(TriangularConvSuite):
@@ -18,6 +18,14 @@ class TestReference(TriangularConvSuite):
 
 class TestAutomaticChoice(TriangularConvSuite):
     implementation = None
+
+
+class TestReferenceOnAMesh(MeshSuite):
+    implementation = "reference"
+
+
+class TestStaircaseOnAMesh(MeshSuite):
+    implementation = "xla_staircase"
 
 
 def configured(methods):
