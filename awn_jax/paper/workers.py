@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+import jax
 import tqdm
 
 from awn_jax import files, hardware
@@ -42,6 +43,8 @@ def complete_all(trials: Sequence[Trial], complete: Complete, workdirs: pathlib.
         for trial, title in titles.items():
             print(title, flush=True)
             complete(trial)
+            # One run's programs serve no other; those of many large networks are more than Linux lets a process map.
+            jax.clear_caches()
         return
     waiting, failed = collections.deque(trials), list[Trial]()
     shares, told = _shares(jobs), False
