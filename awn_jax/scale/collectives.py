@@ -28,7 +28,7 @@ class Collective(NamedTuple):
     times: int = 1
 
     @property
-    def sent(self) -> float:
+    def sent(self) -> float | int:
         """Bytes that each device has to send at least, each time.
 
         Source: Bandwidth optimal all-reduce algorithms for clusters of workstations (Patarasuk & Yuan, 2009).

@@ -69,7 +69,7 @@ def seconds(one: Collective, on: Slice) -> tuple[float, bool]:
     return max(hops, sending), hops > sending
 
 
-def estimate(flops: float, bytes: float, sent: Sequence[Collective], images: int, on: Slice) -> Estimate:
+def estimate(flops: float, bytes: int, sent: Sequence[Collective], images: int, on: Slice) -> Estimate:
     """What a step takes.
 
     Args:
