@@ -85,7 +85,7 @@ def values(program: Program, expected: Estimate, on: Slice) -> dict[str, Any]:
         f"{kind}, {'hops' if of_hops else 'bytes'}": dataclasses.asdict(each)
         for (kind, of_hops), each in grouped(program.sent, on).items()
     }
-    names = ("arithmetic", "memory", "sums", "transfer", "step")
+    names = ("arithmetic", "memory", "hops", "transfer", "step")
     return {
         "topology": on.name,
         "chips": on.chips,

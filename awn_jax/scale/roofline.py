@@ -18,7 +18,7 @@ class Estimate:
     Attributes:
         arithmetic: seconds that a chip's operations take at its peak.
         memory: seconds that its reads and writes take.
-        sums: seconds that chips wait for each other because of the way that small arrays go, hop by hop.
+        hops: seconds that chips wait for small arrays, which take as long as their way from chip to chip.
         transfer: seconds that large arrays take to be sent.
         images: that a chip learns from.
         chips: how many there are.
@@ -26,7 +26,7 @@ class Estimate:
 
     arithmetic: float
     memory: float
-    sums: float
+    hops: float
     transfer: float
     images: int
     chips: int
@@ -39,7 +39,7 @@ class Estimate:
     @property
     def waiting(self) -> float:
         """Seconds of a step that go into what chips send each other."""
-        return self.sums + self.transfer
+        return self.hops + self.transfer
 
     @property
     def step(self) -> float:
