@@ -1,6 +1,7 @@
 """The training step of a run, described without numbers and compiled for chips that need not be there."""
 
 import dataclasses
+import math
 import re
 import time
 from typing import Any, cast
@@ -32,7 +33,9 @@ class Memory:
     """Bytes of one chip while a step runs, as the compiler has planned them.
 
     Attributes:
-        parameters, optimizer, images: of the state and of what the step reads.
+        parameters: with statistics and moving averages.
+        optimizer: its state.
+        images: that the step learns from.
         scratch: activations and what else lives within the step, padded to the chip's tiles.
         program: the code.
         total: of all, with what is not listed.
@@ -154,10 +157,9 @@ def _memory(compiled: Any, state: training.TrainState, rows: Any) -> Memory:
     # Results lie where arguments lay, but for those that do not fit there.
     beside = said.output_size_in_bytes - said.alias_size_in_bytes
     total = said.argument_size_in_bytes + beside + said.temp_size_in_bytes + said.generated_code_size_in_bytes
-    model, rest = (state.params, state.rest, state.ema), state.opt_state
     return Memory(
-        parameters=held(model),
-        optimizer=held(rest),
+        parameters=held((state.params, state.rest, state.ema)),
+        optimizer=held(state.opt_state),
         images=held(rows),
         scratch=said.temp_size_in_bytes,
         program=said.generated_code_size_in_bytes,
@@ -167,7 +169,5 @@ def _memory(compiled: Any, state: training.TrainState, rows: Any) -> Memory:
 
 def held(tree: Any) -> int:
     """Bytes that one device holds of a tree of arrays or their shapes, each with its sharding."""
-    return sum(
-        jax.ShapeDtypeStruct(leaf.sharding.shard_shape(leaf.shape), leaf.dtype).size * leaf.dtype.itemsize
-        for leaf in jax.tree.leaves(tree)
-    )
+    leaves = jax.tree.leaves(tree)
+    return sum(math.prod(leaf.sharding.shard_shape(leaf.shape)) * leaf.dtype.itemsize for leaf in leaves)

@@ -63,9 +63,12 @@ class Estimate:
 
 
 def seconds(one: Collective, on: Slice) -> tuple[float, bool]:
-    """What one collective takes, and whether that is because of the hops: the longest way there, and back for a sum."""
+    """What one collective takes, and whether that is because of the hops: the longest way there, and back for a sum.
+
+    A few chips that do it together are taken for neighbours.
+    """
     ways = 2 if one.kind == "all-reduce" else 1
-    hops, sending = ways * on.hops * HOP_SECONDS, one.sent / on.bandwidth
+    hops, sending = ways * min(on.hops, one.devices - 1) * HOP_SECONDS, one.sent / on.bandwidth
     return max(hops, sending), hops > sending
 
 
