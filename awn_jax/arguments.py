@@ -76,6 +76,17 @@ def seed(text: str) -> int:
     return number
 
 
+def image_size(text: str) -> tuple[int, ...]:
+    """Height, width and planes, as 224,224,3."""
+    try:
+        size = tuple(map(int, text.split(",")))
+    except ValueError:
+        size = ()
+    if len(size) != 3 or min(size) < 1:
+        raise argparse.ArgumentTypeError(f"must be height, width and planes, as 224,224,3, got {text}")
+    return size
+
+
 PICTURES = (".png", ".pdf", ".svg", ".jpg")
 
 

@@ -323,4 +323,4 @@ def recipe(config: Config, mesh: Mesh) -> Recipe:
             f"train.accumulate must split train.batch_size={train.batch_size} into multiples of the {mesh.size} devices, got "
             f"{train.accumulate}"
         )
-    return Recipe(train.ema, train.accumulate, train.compute)
+    return Recipe(train.ema, train.accumulate, train.compute, mesh if train.shard_optimizer else None)

@@ -17,24 +17,25 @@ from typing import NoReturn
 
 import jax
 from awn_kernels import mendable
+from awn_kernels.target import current_platform
 
 from awn_jax.errors import UserError, own_code
 from awn_jax.hosts import LOST
 
 
 def compiler_options() -> dict[str, str]:
-    """Options for `jax.jit` on the default backend.
+    """Options for `jax.jit` on the platform that programs are made for.
 
     On a CPU, XLA hands convolutions to a library that takes three to seven times as long for narrow layers as the code it
     writes itself, and is no faster for wide ones (JAX 0.10.2, up to 512 channels); this keeps it from doing so.
     """
-    return {"xla_cpu_experimental_ynn_fusion_type": ""} if jax.default_backend() == "cpu" else {}
+    return {"xla_cpu_experimental_ynn_fusion_type": ""} if current_platform() == "cpu" else {}
 
 
 def runs_loops_well() -> bool:
     """Whether a loop over steps may stay a loop: XLA on a CPU does not bring the convolutions inside a loop into the form that
     it has fast code for, and runs them some forty times slower (JAX 0.10.2)."""
-    return jax.default_backend() != "cpu"
+    return current_platform() != "cpu"
 
 
 def steps_per_dispatch() -> int:

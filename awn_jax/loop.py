@@ -17,7 +17,7 @@ from awn_jax.logs import Hook, Logs
 from awn_jax.models import AnyWidthNetwork
 from awn_jax.network import read
 from awn_jax.run import Run
-from awn_jax.training import calibration, checkpoints, interrupts, progress
+from awn_jax.training import calibration, checkpoints, interrupts, progress, sharding
 from awn_jax.validation import Validation
 
 Say = Callable[[str], None]
@@ -138,9 +138,9 @@ def _train(
         say(f"beginning from {config.train.init_from}" + (f"; {', '.join(left)} is new" if left else ""))
     state = training.init_state(model, optimizer, config.train.seed, recipe)
     if store.latest_step() is None:
-        state = data.replicate(state, mesh)
+        state = data.place(state, sharding.of(state, mesh, shared=config.train.shard_optimizer))
     else:
-        state = store.restore(state, mesh)
+        state = store.restore(state, mesh, shared=config.train.shard_optimizer)
         say(f"going on from step {int(state.step)}")
     begun_at = int(state.step)
     with hosts.together():

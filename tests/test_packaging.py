@@ -70,7 +70,7 @@ ROOMS = [
     {"validation", "weights"},
     {"loop", "convert"},
     {"experiment"},
-    {"anytime", "export", "profile", "bench", "page"},
+    {"anytime", "export", "profile", "bench", "page", "scale"},
     {"paper", "predict"},
 ]
 

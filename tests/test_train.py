@@ -73,8 +73,9 @@ def test_two_processes_share_each_batch_and_stop_together(repository, tmp_path, 
     with socket.socket() as free:
         free.bind(("localhost", 0))
         address = f"--coordinator=localhost:{free.getsockname()[1]}"
-    # Each looks at a clock of its own, about every second step.
-    flags = ["--multihost", address, "--processes=2", "--config.train.checkpoint_minutes=4e-4"]
+    # Each looks at a clock of its own, about every second step, and keeps its piece of the optimiser's state.
+    own = ["--config.train.checkpoint_minutes=4e-4", "--config.train.shard_optimizer=True"]
+    flags = ["--multihost", address, "--processes=2", *own]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     processes = [
         subprocess.Popen(train_command(workdir, *flags, f"--process={index}"), cwd=repository, env=one_device, **pipes)

@@ -178,6 +178,7 @@ class TrainConfig:
         ema: decay of a moving average of weights and statistics, kept and swept beside them; 0 for none.
         accumulate: how many equal parts a batch is computed in, one after the other, for want of memory.
         compute: type to compute in while training; parameters, statistics and sums keep theirs. Empty for `model.dtype`.
+        shard_optimizer: every device keeps a piece of the optimiser's state in place of all of it, see `training.sharding`.
         log_every: steps between two lines of metrics.
         checkpoint_minutes: time between two checkpoints; one is written at the end in any case.
         validate_every: epochs between two scores of the validation images; they are scored at the end in any case.
@@ -206,6 +207,7 @@ class TrainConfig:
     ema: float = 0.0
     accumulate: int = 1
     compute: Literal["", "bfloat16"] = ""
+    shard_optimizer: bool = False
     log_every: int = 50
     checkpoint_minutes: float = 2.0
     validate_every: float = 1.0
@@ -329,6 +331,7 @@ FREE_ON_RESUME = frozenset(
         "train.checkpoint_minutes",
         "train.snapshots",
         "train.implementation",
+        "train.shard_optimizer",
         "train.steps_per_dispatch",
     }
 )

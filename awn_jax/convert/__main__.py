@@ -32,7 +32,9 @@ def parse_arguments(argv: Sequence[str]) -> tuple[argparse.Namespace, dict[str, 
         "--config", required=True, metavar="FILE[:METHOD]", help="of an ordinary network, as :single_100"
     )
     parser.add_argument("--workdir", required=True, metavar="DIR", help="of the run that is made")
-    parser.add_argument("--image-size", type=_size, metavar="H,W,P", help="where the training images are not at hand")
+    parser.add_argument(
+        "--image-size", type=types.image_size, metavar="H,W,P", help="where the training images are not at hand"
+    )
     parser.add_argument("--classes", type=types.positive(int), metavar="N", help="likewise")
     parser.add_argument("--partial", action="store_true", help="leave what does not fit as it is, with random weights")
     given, changes = configs.take_changes(argv)
@@ -40,16 +42,6 @@ def parse_arguments(argv: Sequence[str]) -> tuple[argparse.Namespace, dict[str, 
     if (parsed.image_size is None) != (parsed.classes is None):
         parser.error("--image-size and --classes must be given together")
     return parsed, changes
-
-
-def _size(text: str) -> tuple[int, ...]:
-    try:
-        size = tuple(map(int, text.split(",")))
-    except ValueError:
-        size = ()
-    if len(size) != 3 or min(size) < 1:
-        raise argparse.ArgumentTypeError(f"must be height, width and planes, as 224,224,3, got {text}")
-    return size
 
 
 def main(argv: Sequence[str]) -> None:

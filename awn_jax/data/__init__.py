@@ -9,6 +9,7 @@ from awn_jax.data.feeds import (
     data_mesh,
     make_feed,
     once_through,
+    place,
     replicate,
     usual_batch,
 )
@@ -44,6 +45,7 @@ __all__ = [
     "make_feed",
     "on_host",
     "once_through",
+    "place",
     "replicate",
     "sample_moments",
     "stratified",

@@ -14,10 +14,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import orbax.checkpoint as ocp
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh
 
 from awn_jax.errors import UserError
-from awn_jax.training import orbax_noise
+from awn_jax.training import orbax_noise, sharding
 from awn_jax.training.checksums import checksum, fits
 from awn_jax.training.step import TrainState
 
@@ -81,7 +81,7 @@ class Checkpoints:
         except (OSError, ValueError, RuntimeError) as error:
             raise CheckpointError(f"{self.folder / str(step)} cannot be written: {_reason(error)}") from error
 
-    def restore(self, like: TrainState, mesh: Mesh, step: int | None = None) -> TrainState:
+    def restore(self, like: TrainState, mesh: Mesh, step: int | None = None, *, shared: bool = False) -> TrainState:
         """A checkpoint, on the devices of a mesh.
 
         Args:
@@ -89,6 +89,7 @@ class Checkpoints:
                 none are read.
             mesh: where every device gets a copy.
             step: which; None for the newest.
+            shared: devices get pieces of the optimiser's state, see `sharding`; however many had written it.
 
         Raises:
             CheckpointError: if there is none, it cannot be read as such a state, or is not what was written.
@@ -96,8 +97,12 @@ class Checkpoints:
         step = self.latest_step() if step is None else step
         if step is None:
             raise CheckpointError(f"{self.folder} holds no checkpoint")
-        wanted = {name: item for name, item in _items(like).items() if name != "training" or like.opt_state is not None}
-        found = self._read(step, wanted, mesh)
+        where = sharding.of(like, mesh, shared=shared)
+        shapes = jax.tree.map(lambda x, at: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=at), like, where)
+        wanted = {
+            name: item for name, item in _items(shapes).items() if name != "training" or like.opt_state is not None
+        }
+        found = self._read(step, wanted)
         checksums = found.pop("checksums")
         for name, item in found.items():
             if not fits(item, checksums.get(name)):
@@ -113,10 +118,8 @@ class Checkpoints:
             model["step"], model["params"], model["rest"], training["opt_state"], training["key"], averages
         )
 
-    def _read(self, step: int, wanted: dict[str, Any], mesh: Mesh) -> dict[str, Any]:
-        replicated = NamedSharding(mesh, PartitionSpec())
-        shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=replicated), wanted)
-        args = {name: ocp.args.StandardRestore(item) for name, item in shapes.items()}
+    def _read(self, step: int, wanted: dict[str, Any]) -> dict[str, Any]:
+        args = {name: ocp.args.StandardRestore(item) for name, item in wanted.items()}
         try:
             found = self._manager.restore(step, args=ocp.args.Composite(**args, checksums=ocp.args.JsonRestore()))
         except Exception as error:

@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental import multihost_utils
 
 _CRC32 = "crc32:"
 
@@ -36,10 +37,17 @@ def fits(tree: Any, said: object) -> bool:
 
 def _parts(tree: Any) -> Iterator[bytes | memoryview]:
     leaves = jax.tree.leaves_with_path(tree)
-    plain = [jax.random.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x for _, x in leaves]
+    plain = [_whole(jax.random.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x) for _, x in leaves]
     # All at once: a device then sends one while another is on its way.
     for (path, _), array in zip(leaves, jax.device_get(plain), strict=True):
         # Of a single number this makes an array of one.
         array = np.ascontiguousarray(array)
         yield f"{jax.tree_util.keystr(path)} {array.dtype} {array.shape}\n".encode()
         yield array.reshape(-1).view(np.uint8).data
+
+
+def _whole(array: Any) -> Any:
+    """An array that this process can read; of one whose pieces others hold, all of them, gathered by all processes."""
+    if array.is_fully_addressable or array.is_fully_replicated:
+        return array
+    return multihost_utils.process_allgather(array, tiled=True)

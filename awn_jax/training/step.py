@@ -9,13 +9,14 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import nnx, struct
+from jax.sharding import Mesh
 from jaxtyping import Array
 
 from awn_jax import hardware
 from awn_jax.data import Feed, Preparation
 from awn_jax.errors import UserError
 from awn_jax.tasks import Task
-from awn_jax.training import averages, precision
+from awn_jax.training import averages, precision, sharding
 from awn_jax.training.accumulation import accumulated
 from awn_jax.training.objectives import CLASSIFICATION, Objective
 from awn_jax.training.plan import WidthPlan
@@ -58,11 +59,13 @@ class Recipe:
         ema: decay of the moving average of the network, in (0, 1); 0 keeps none.
         accumulate: how many parts a batch is computed in, one after the other, see `accumulation`.
         compute: type to compute in, see `precision`; empty for that of the parameters.
+        shared_over: devices that share the optimiser's state out among them, see `sharding`; None leaves it whole.
     """
 
     ema: float = 0.0
     accumulate: int = 1
     compute: str = ""
+    shared_over: Mesh | None = None
 
 
 def split(model: nnx.Module) -> tuple[nnx.GraphDef, Any, Any]:
@@ -99,8 +102,9 @@ def make_train_steps(
 ) -> Callable[[TrainState, Any, Any], tuple[TrainState, Metrics]]:
     """Compiles the function that does a run of steps in one dispatch.
 
-    The batch axis is sharded over the mesh of `feed`, the state is replicated; the compiler adds up gradients and batch-norm
-    statistics over all devices, so that the global batch alone matters, not how many devices hold it.
+    The batch axis is sharded over the mesh of `feed`, the state is replicated, but for an optimiser's that is shared out; the
+    compiler adds up gradients and batch-norm statistics over all devices, so that the global batch alone matters, not how many
+    devices hold it.
 
     Args:
         model: the network; its weights are not used.
@@ -119,13 +123,20 @@ def make_train_steps(
 
     graphdef, cast = split(model)[0], precision.cast(model, recipe.compute)
     learn = accumulated(objective, recipe.accumulate)
+    where: Any = None
+    if recipe.shared_over:
+        state = nnx.eval_shape(lambda net: init_state(net, optimizer, 0, recipe), model)
+        where = sharding.of(state, recipe.shared_over, shared=True)
 
     def one_step(constants: Any, state: TrainState, row: Any) -> tuple[TrainState, Metrics]:
+        state = _placed(state, where)
         width_key, image_key = jax.random.split(jax.random.fold_in(state.key, state.step))
         examples = preparation.for_training(image_key, feed.batch(constants, row))
         images, targets = examples["image"].astype(recipe.compute or jnp.float32), task.targets(examples)
         learnt = learn(graphdef, state.params, state.rest, images, targets, plan, width_key, task, cast=cast)
-        updates, opt_state = optimizer.update(learnt.gradient, state.opt_state, state.params)
+        # Added up as it is: the network's own arrays are not to be cut as the optimiser's are.
+        gradient = _placed(learnt.gradient, where and where.params)
+        updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         metrics = {
             "loss": learnt.loss,
@@ -137,9 +148,16 @@ def make_train_steps(
         ema = state.ema
         if recipe.ema:
             ema = averages.follow(ema, (params, learnt.rest), state.step + 1, recipe.ema)
-        return TrainState(state.step + 1, params, learnt.rest, opt_state, state.key, ema), metrics
+        following = TrainState(state.step + 1, params, learnt.rest, opt_state, state.key, ema)
+        return _placed(following, where), metrics
 
     def many_steps(state: TrainState, constants: Any, rows: Any) -> tuple[TrainState, Metrics]:
         return scan(functools.partial(one_step, constants), state, rows)
 
-    return jax.jit(many_steps, donate_argnums=0, compiler_options=hardware.compiler_options())
+    options = hardware.compiler_options()
+    return jax.jit(many_steps, donate_argnums=0, out_shardings=(where, None), compiler_options=options)
+
+
+def _placed(tree: Any, where: Any) -> Any:
+    """A tree whose arrays lie where they are to; anywhere if None."""
+    return tree if where is None else jax.lax.with_sharding_constraint(tree, where)

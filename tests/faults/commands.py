@@ -66,6 +66,7 @@ def _commands(ground: core.Ground) -> list[Command]:
     workdir, restore = f"--workdir={ground.trained}", "awn_jax.run:Run.restore"
     out = f"--out={ground.scratch}/out"
     trained = [*small.FLAGS, f"--workdir={ground.scratch}/new"]
+    scaled = ["--topology=v5e:2x2", "--config=configs/lenet_digits.py", "--image-size=28,28,1"]
     converted = ["nowhere.pth", "--config=configs/lenet_digits.py:single_100", f"--workdir={ground.scratch}/converted"]
     return [
         Command("train.py", "train", trained, "awn_jax.loop:_Loop.run"),
@@ -86,6 +87,7 @@ def _commands(ground: core.Ground) -> list[Command]:
         Command("awn_jax.bench", "awn_jax.bench.__main__", ["--rounds=1"], "awn_jax.bench.turns:interleaved"),
         Command("awn_jax.bench.feeds", "awn_jax.bench.feeds", ["--batches=1"], "awn_jax.bench.feeds:_drawn"),
         Command("awn_jax.models", "awn_jax.models.__main__", [], "awn_jax.models.__main__:row"),
+        Command("awn_jax.scale", "awn_jax.scale.__main__", scaled, "awn_jax.scale.slices:Slice.mesh"),
         Command("kernels.bench", "kernels.bench.__main__", ["--quick"], "kernels.timing:matmul_peak"),
         Command("kernels.bench.train", "kernels.bench.train", [], "kernels.bench.train:train"),
         Command("kernels.bench.tpu", "kernels.bench.tpu", [], "kernels.bench.tpu:can_compile"),
@@ -137,7 +139,7 @@ def _refused(action: argparse.Action, text: str) -> bool:
 
 def _of_config(command: Command) -> Iterator[Line]:
     """Fields of the config that are not there, or with values of another kind."""
-    if command.name not in ("train.py", "awn_jax.bench", "awn_jax.convert", "awn_jax.paper"):
+    if command.name not in ("train.py", "awn_jax.bench", "awn_jax.convert", "awn_jax.paper", "awn_jax.scale"):
         return
     given = {argument.partition("=")[0] for argument in command.good}
     for field in ("train.nonesuch", "nonesuch.epochs", "model", "train"):

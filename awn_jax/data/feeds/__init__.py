@@ -12,7 +12,7 @@ from jax.sharding import Mesh
 from awn_jax import hardware
 from awn_jax.data.examples import Examples
 from awn_jax.data.feeds.device import DeviceFeed
-from awn_jax.data.feeds.feed import BATCH_AXIS, Feed, data_mesh, replicate
+from awn_jax.data.feeds.feed import BATCH_AXIS, Feed, data_mesh, place, replicate
 from awn_jax.data.feeds.host import HostFeed
 from awn_jax.data.feeds.once import once_through, usual_batch
 from awn_jax.data.feeds.order import Stream
@@ -20,7 +20,18 @@ from awn_jax.data.feeds.workers import WorkerFeed
 from awn_jax.data.images import LARGE, ImageSet
 from awn_jax.data.transforms import UNCHANGED, Transforms
 
-__all__ = ["BATCH_AXIS", "Feed", "Kind", "Stream", "data_mesh", "make_feed", "once_through", "replicate", "usual_batch"]
+__all__ = [
+    "BATCH_AXIS",
+    "Feed",
+    "Kind",
+    "Stream",
+    "data_mesh",
+    "make_feed",
+    "once_through",
+    "place",
+    "replicate",
+    "usual_batch",
+]
 
 Kind = Literal["auto", "device", "host", "grain"]
 

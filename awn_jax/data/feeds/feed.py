@@ -1,6 +1,7 @@
 """How batches reach the devices."""
 
 import abc
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -14,9 +15,10 @@ BATCH_AXIS = "data"
 _DISPATCH_BYTES = 256 << 20
 
 
-def data_mesh() -> Mesh:
-    """All devices of all hosts in a row, along the batch."""
-    return jax.make_mesh((jax.device_count(),), (BATCH_AXIS,), axis_types=(AxisType.Auto,))
+def data_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
+    """Devices in a row, along the batch; all of all hosts if None."""
+    count = jax.device_count() if devices is None else len(devices)
+    return jax.make_mesh((count,), (BATCH_AXIS,), axis_types=(AxisType.Auto,), devices=devices)
 
 
 class Feed(abc.ABC):
@@ -92,12 +94,21 @@ class BatchFeed(Feed):
 
 def replicate(tree: Any, mesh: Mesh) -> Any:
     """A tree of arrays with a copy on every device of the mesh, on all hosts."""
-    sharding = NamedSharding(mesh, PartitionSpec())
+    return place(tree, jax.tree.map(lambda _: NamedSharding(mesh, PartitionSpec()), tree))
 
-    def place(value: Any) -> Array:
+
+def place(tree: Any, shardings: Any) -> Any:
+    """A tree of arrays, each brought to the devices of its sharding, on all hosts.
+
+    Args:
+        tree: of arrays, which every host has whole.
+        shardings: a tree of shardings in the same places.
+    """
+
+    def one(value: Any, sharding: Any) -> Array:
         if jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
-            return jax.random.wrap_key_data(place(jax.random.key_data(value)))
+            return jax.random.wrap_key_data(one(jax.random.key_data(value), sharding))
         host = np.asarray(value)
         return jax.make_array_from_callback(host.shape, sharding, lambda index: host[index])
 
-    return jax.tree.map(place, tree)
+    return jax.tree.map(one, tree, shardings)
