@@ -67,7 +67,8 @@ def sweep_workdir(workdir: pathlib.Path, parsed: argparse.Namespace) -> dict[str
     recorded = bool(parsed.out) or parsed.whole
     out = pathlib.Path(parsed.out or workdir).expanduser()
     if recorded:
-        files.folder(out, "--out" if parsed.out else "--workdir")
+        written = [*runs.SWEEP_FILES, *["classes.csv"] * parsed.by_class, *["sweep.html"] * parsed.html]
+        files.folder(out, "--out" if parsed.out else "--workdir", written)
     if parsed.calibrated and run.config.model.options.family != "us_net":
         raise runs.RunError(f"--calibrated is for a US-Net, {workdir} has family {run.config.model.options.family!r}")
     if parsed.by_class and not isinstance(run.task, tasks.Classification):

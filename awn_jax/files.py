@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import stat
+from collections.abc import Iterable
 from typing import IO, Any
 
 from awn_jax.errors import UserError
@@ -86,15 +87,16 @@ def write_figure(figure: Any, path: pathlib.Path, *, dpi: int = 150) -> None:
     write_bytes(path, content.getvalue())
 
 
-def folder(path: pathlib.Path | str, name: str) -> pathlib.Path:
+def folder(path: pathlib.Path | str, name: str, holding: Iterable[str] = ()) -> pathlib.Path:
     """A local folder to write into; made if it is not there.
 
     Args:
         path: with `~` for the home folder.
         name: the argument that it was given for, which errors name.
+        holding: names of the files that will be written there.
 
     Raises:
-        NotWritableError: if it is a file, on another machine, or cannot be written to.
+        NotWritableError: if it is a file, on another machine, or cannot be written to, or one of those files is a folder.
     """
     text = os.fspath(path)
     if "://" in text or text.startswith(("gs:/", "s3:/")):
@@ -113,6 +115,9 @@ def folder(path: pathlib.Path | str, name: str) -> pathlib.Path:
     except (OSError, RuntimeError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise NotWritableError(f"{name} must be a folder that can be written to, got {text!r}: {reason}") from None
+    for each in holding:
+        if (place / each).is_dir():
+            raise NotWritableError(f"{place / each} must be a file or not there yet, and is a folder: move it away")
     return place
 
 

@@ -77,7 +77,7 @@ def train(
     first = jax.process_index() == 0
     say: Say = progress.banner if first and not quiet else lambda text: None
     with hosts.together():
-        folder = files.folder(workdir, "workdir")
+        folder = files.folder(workdir, "workdir", run.FILES)
         claimed = files.claim(folder) if first else None
     try:
         return _train(config, folder, say, first, quiet, on_log)

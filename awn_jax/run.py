@@ -18,6 +18,10 @@ from awn_jax.errors import UserError
 from awn_jax.models import AnyWidthNetwork
 from awn_jax.training import calibration, checkpoints
 
+# What training writes into a workdir beside its checkpoints, and what its sweep writes there.
+SWEEP_FILES = ("sweep.json", "sweep.csv", "sweep.png")
+FILES = ("config.json", "run.json", "environment.json", "finished.json", "metrics.jsonl", *SWEEP_FILES)
+
 
 class RunError(UserError):
     """A folder holds no run, or another one than is wanted; the message says which and what to do."""

@@ -133,3 +133,10 @@ def float64():
     """Double precision, for tests of equality up to rounding."""
     with jax.enable_x64(True):
         yield
+
+
+@pytest.fixture
+def tpu_compiler(monkeypatch):
+    """libtpu, which reads the flags once more as it is loaded, and ends the process over one of another version."""
+    jax.devices()
+    monkeypatch.delenv("XLA_FLAGS")

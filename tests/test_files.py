@@ -24,6 +24,13 @@ def test_a_write_that_is_killed_leaves_the_file_before_it(tmp_path, monkeypatch)
     assert path.read_text() == "before"
 
 
+def test_a_file_that_is_to_be_written_may_be_no_folder(tmp_path):
+    (tmp_path / "sweep.json").mkdir()
+    assert files.folder(tmp_path, "--out", ["sweep.csv"]) == tmp_path
+    with pytest.raises(files.NotWritableError, match=r"sweep\.json must be a file or not there yet, and is a folder"):
+        files.folder(tmp_path, "--out", ["sweep.csv", "sweep.json"])
+
+
 def test_a_folder_is_claimed_by_one_run_at_a_time(tmp_path):
     first = files.claim(tmp_path)
     assert first is not None

@@ -162,10 +162,8 @@ def test_a_step_is_compiled_and_told(capsys, monkeypatch):
 
 
 @pytest.mark.skipif(not slices.can_compile(), reason="needs the TPU compiler: pip install libtpu")
-def test_a_step_compiles_for_real_chips(capsys, monkeypatch):
-    jax.devices()
-    # Read once more as libtpu is loaded, which ends the process over a flag of another version.
-    monkeypatch.delenv("XLA_FLAGS")
+@pytest.mark.usefixtures("tpu_compiler")
+def test_a_step_compiles_for_real_chips(capsys):
     command.main(["--topology=v5e:2x2", "--batch-size=8", *LENET, *ONE_WIDTH])
     found = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert found["chips"] == 4

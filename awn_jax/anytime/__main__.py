@@ -20,6 +20,8 @@ from awn_jax.anytime import LADDER, exits, policy, timing
 from awn_jax.evaluation.outputs import affordable, outputs_at
 from awn_jax.tasks import Metric
 
+FILES = ("anytime.json", "anytime.png")
+
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
@@ -47,7 +49,7 @@ def main(argv: list[str] | None = None) -> None:
 
     # ── the network and the images
     run = runs.open_run(parsed.workdir)
-    out = files.folder(parsed.out or run.folder, "--out" if parsed.out else "--workdir")
+    out = files.folder(parsed.out or run.folder, "--out" if parsed.out else "--workdir", FILES)
     images = run.images("test", parsed.data_dir)
     model, step = run.restore(data_dir=parsed.data_dir)
     size = run.facts.image_size
@@ -91,7 +93,7 @@ def main(argv: list[str] | None = None) -> None:
     # ── the files
     files.write_json(out / "anytime.json", content)
     policy.plot(static, confident, metric, out / "anytime.png")
-    print(f"wrote {out}/anytime.json, anytime.png")
+    print(f"wrote {out}/{', '.join(FILES)}")
 
 
 def print_points(points: tuple[policy.Point, ...], name: str, metric: Metric) -> None:

@@ -20,6 +20,8 @@ from awn_jax.models import distinct_widths
 from awn_jax.profile.table import table
 from awn_jax.widths import spread
 
+FILES = ("profile.json", "profile.csv", "profile.png")
+
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
@@ -67,7 +69,7 @@ def main(argv: list[str] | None = None) -> None:
         return
 
     # ── the network and the images
-    out = files.folder(parsed.out or run.folder, "--out" if parsed.out else "--workdir")
+    out = files.folder(parsed.out or run.folder, "--out" if parsed.out else "--workdir", FILES)
     images, mesh = run.images("test", parsed.data_dir), data.data_mesh()
     model, step = run.restore(mesh=mesh, data_dir=parsed.data_dir)
     at = sorted(set(parsed.widths)) if parsed.widths else chosen_widths(model, run.config.widths.minimum)
@@ -85,7 +87,7 @@ def main(argv: list[str] | None = None) -> None:
     # ── the files
     profile.save(measured, out)
     profile.plot(measured, metric, out / "profile.png")
-    print(f"wrote {out}/profile.json, profile.csv, profile.png")
+    print(f"wrote {out}/{', '.join(FILES)}")
 
 
 def chosen_widths(model: nnx.Module, minimum: float) -> list[float]:

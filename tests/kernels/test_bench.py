@@ -95,6 +95,7 @@ def test_trains_to_the_loss_of_the_reference(network):
 
 
 @pytest.mark.skipif(not can_compile(), reason="needs the TPU compiler: pip install libtpu")
+@pytest.mark.usefixtures("tpu_compiler")
 @pytest.mark.parametrize("product", PRODUCTS)
 def test_tpu_kernels_compile_for_real_chips(product):
     compiled = tpu.compile_kernel(find("resnet_256"), product, "bfloat16", "v5e")
