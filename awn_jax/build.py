@@ -221,7 +221,10 @@ def width_plan(config: Config, model: nnx.Module) -> WidthPlan:
             case "fixed":
                 return plan.fixed(settings.fixed, total=total, ends=settings.ends, distillation=share)
             case "random":
-                return plan.random(axes(model), settings.minimum, settings.passes, total=total, distillation=share)
+                layers = sum(path[-1] == "kernel" for path, _ in nnx.to_flat_state(nnx.state(model, nnx.Param)))
+                return plan.random(
+                    axes(model), settings.minimum, settings.passes, layers=layers, total=total, distillation=share
+                )
         return plan.every(axes(model), settings.minimum, total=total, ends=settings.ends, distillation=share)
 
 

@@ -91,6 +91,13 @@ def test_random_plan_always_has_the_ends_and_draws_in_proportion():
     assert np.all((size == 0) | (drawn > np.array(ends.sizes)[size - 1]))
 
 
+@pytest.mark.parametrize(("layers", "sizes"), [(1, 8), (8, 8), (16, 4), (60, 2)])
+def test_a_deep_network_has_few_programs_for_a_drawn_width(layers, sizes):
+    drawn = plan.random([widths.Axis.of(9)], 0.25, 4, layers=layers)
+    assert len(drawn.sizes) == sizes
+    assert drawn.sizes[-1] == 1
+
+
 def test_total_scales_the_weights():
     for total, expected in ((None, 35.0), (4.0, 4.0)):
         every = plan.every([widths.Axis.of(45)], 0.25, total=total)

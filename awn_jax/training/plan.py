@@ -13,9 +13,9 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from awn_jax import widths
 
-# How many sizes a drawn width's channels are cut to, where it has a pass of its own: more of them compute less that is
-# thrown away, and take longer to compile.
-SIZES = 8
+# The fewest and the most sizes that a drawn width's channels are cut to, where it has a pass of its own: more of them compute
+# less that is thrown away, and take longer to compile. A deep network has fewer: about so many layers are compiled for a draw.
+FEWEST, MOST, LAYERS = 2, 8, 64
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,6 +110,7 @@ def random(
     minimum: widths.Width,
     passes: int,
     *,
+    layers: int = 1,
     total: float | None = None,
     distillation: float = 0.0,
 ) -> WidthPlan:
@@ -119,6 +120,7 @@ def random(
         axes: those of all layers of the network.
         minimum: α_min.
         passes: how many widths a step learns from.
+        layers: how many the network has; the more, the fewer `sizes`.
         total: see `fixed`.
         distillation: likewise.
 
@@ -133,5 +135,6 @@ def random(
         raise ValueError(f"minimum must leave two sub-networks to draw from, got {minimum}: there is only full width")
     weight = 1.0 if total is None else total / passes
     low = float(minimum)
-    sizes = tuple(float(size) for size in np.linspace(low, 1, SIZES + 1).round(9)[1:])
+    count = min(MOST, max(FEWEST, LAYERS // layers))
+    sizes = tuple(float(size) for size in np.linspace(low, 1, count + 1).round(9)[1:])
     return WidthPlan((low, 1.0), (weight, weight), passes - 2, weight, sizes, distillation)
