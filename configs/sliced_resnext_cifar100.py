@@ -4,7 +4,7 @@ Source: Anytime Neural Prediction via Slicing Networks Vertically (Lee & Shin 20
 and 16, a trunk of 64, 128 and 256 channels and 7 blocks in each stage for 300 epochs. Here: 4 branches, two blocks in each
 stage, and channels that make the two forms equally large at full width, 15 epochs.
 
-Not yet run.
+The sparse form was run, with one seed: docs/models.md. The multi-branch form and fine labels everywhere were not.
 
     python train.py --config=configs/sliced_resnext_cifar100.py          # sparse: one pass for all
     python train.py --config=configs/sliced_resnext_cifar100.py:s_net    # multi-branch: private norms, a pass for each
