@@ -186,6 +186,7 @@ def test_a_width_is_an_ordinary_network_of_its_own(every_model, graph, answers):
 def test_a_level_is_an_ordinary_network_of_its_own(every_model, family):
     """For an S-Net, at a width that has no batch norms of its own: those of the next larger one serve it."""
     model, x = every_model.make(family), every_model.images()
+    assert not read(model, every_model.image_size).keeps_prefix
     model.eval()
     alone = run(export.lowered(model, every_model.image_size, NARROW), x)
     np.testing.assert_allclose(outputs(model, x, NARROW), alone, rtol=1e-4, atol=1e-4)
@@ -239,6 +240,7 @@ def test_families_without_norms_of_their_own_run_at_their_widths(every_model, fa
 def test_us_net_is_calibrated_in_one_pass_for_each_width(every_model):
     """Of a single batch, the moments are the statistics: inference gives what training gives."""
     model, x = every_model.make("us_net"), every_model.images()
+    assert not read(model, every_model.image_size).keeps_prefix
     images = data.ImageSet(np.asarray(x), np.zeros(BATCH, np.int32), CLASSES)
     preparation = data.Preparation((0.0,) * x.shape[-1], (1.0,) * x.shape[-1])
     one = jax.sharding.Mesh(np.asarray(jax.devices()[:1]), data.data_mesh().axis_names)

@@ -70,27 +70,35 @@ def test_interrupted_run_ends_bit_for_bit_where_an_uninterrupted_one_ends(
 
 def test_two_processes_share_each_batch_and_stop_together(repository, tmp_path, one_device, train_command, training):
     workdir, log = tmp_path / "hosts", tmp_path / "hosts" / "metrics.jsonl"
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        address = f"--coordinator=localhost:{free.getsockname()[1]}"
-    # Each looks at a clock of its own, about every second step, and keeps its piece of the optimiser's state.
-    own = ["--config.train.checkpoint_minutes=4e-4", "--config.train.shard_optimizer=True"]
-    flags = ["--multihost", address, "--processes=2", *own]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    processes = [
-        subprocess.Popen(train_command(workdir, *flags, f"--process={index}"), cwd=repository, env=one_device, **pipes)
-        for index in range(2)
-    ]
+
+    def begin(*more):
+        with socket.socket() as free:
+            free.bind(("localhost", 0))
+            address = f"--coordinator=localhost:{free.getsockname()[1]}"
+        # Each keeps its piece of the optimiser's state.
+        flags = ["--multihost", address, "--processes=2", "--config.train.shard_optimizer=True", *more]
+        commands = [train_command(workdir, *flags, f"--process={index}") for index in range(2)]
+        return [subprocess.Popen(command, cwd=repository, env=one_device, **pipes) for command in commands]
+
+    def end(processes):
+        outputs = [process.communicate(timeout=300) for process in processes]
+        assert [process.returncode for process in processes] == [0, 0], outputs
+        assert "──" not in outputs[1][0]
+        return outputs[0][0]
+
+    # Each looks at a clock of its own, about every second step.
+    processes = begin("--config.train.checkpoint_minutes=4e-4")
     while processes[0].poll() is None and (not log.exists() or len(metrics(workdir)) < 5):
         time.sleep(0.01)
     processes[1].terminate()
-    outputs = [process.communicate(timeout=300) for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], outputs
-    assert "──" not in outputs[1][0]
-    assert "2 cpu device(s)" in outputs[0][0]
-    assert "another process was stopped: saved step" in outputs[0][0]
+    output = end(processes)
+    assert "2 cpu device(s)" in output
+    assert "another process was stopped: saved step" in output
+    assert "going on from step" in end(begin())
     one, two = (np.array([line["loss"] for line in metrics(path)][:5]) for path in (training[0], workdir))
     np.testing.assert_allclose(two, one, rtol=1e-4)
+    assert len(metrics(workdir)) == len(metrics(training[0]))
 
 
 def copy_of(workdir, tmp_path):
