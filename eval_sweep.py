@@ -13,9 +13,8 @@ import pathlib
 from awn_jax import arguments as types
 from awn_jax import build, data, evaluation, files, hardware, page, profile, tasks
 from awn_jax import run as runs
+from awn_jax.anytime import LADDER
 from awn_jax.evaluation import by_class, report
-
-QUARTERS = (0.25, 0.5, 0.75, 1.0)
 
 
 def parse_arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -108,7 +107,7 @@ def sweep_workdir(workdir: pathlib.Path, parsed: argparse.Namespace) -> dict[str
         )
     if parsed.by_class:
         swept = [row.width for row in results["raw"].rows]
-        at = swept if parsed.widths else [width for width in QUARTERS if width >= swept[0]]
+        at = swept if parsed.widths else [width for width in LADDER if width >= swept[0]]
         found = by_class.by_class(models["raw"], images, run.preparation, at, run.task)
         print(by_class.table(found))
         if recorded:

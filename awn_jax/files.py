@@ -1,6 +1,7 @@
 """Files that are whole or not there, and folders that one process writes into at a time."""
 
 import contextlib
+import csv
 import io
 import json
 import os
@@ -57,6 +58,13 @@ def write_json(path: pathlib.Path, content: Any, *, indent: int = 2) -> None:
         ValueError: if a number in it is not finite: JSON has none such.
     """
     write_text(path, json.dumps(content, indent=indent, allow_nan=False) + "\n")
+
+
+def write_csv(path: pathlib.Path, rows: Iterable[Iterable[object]]) -> None:
+    """Writes rows of values, the heads first, as `write_text` does."""
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows(rows)
+    write_text(path, text.getvalue())
 
 
 def read_json(path: pathlib.Path) -> Any:

@@ -29,10 +29,12 @@ jaxtyping.install_import_hook(["awn_jax", "awn_kernels"], "beartype.beartype")
 
 import hypothesis
 import jax
+import numpy as np
 import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
-from awn_jax import data, hardware
+from awn_jax import anytime, data, hardware
+from tests import random_networks
 
 # A machine may be busy with other things: an example that takes long says nothing. The same examples everywhere, each time.
 hypothesis.settings.register_profile("tests", deadline=None, derandomize=True)
@@ -126,6 +128,14 @@ def training(train_command, run, tmp_path_factory) -> tuple[pathlib.Path, subpro
 def trained_run(training, tmp_path_factory) -> pathlib.Path:
     """The workdir of a small trained network, which a module's tests may write into and damage: a copy."""
     return pathlib.Path(shutil.copytree(training[0], tmp_path_factory.mktemp("copy") / "trained"))
+
+
+@pytest.fixture(scope="module")
+def net():
+    """A network, images that it takes, and its outputs at all widths of the ladder."""
+    model, size = random_networks.random_network(1)
+    x = random_networks.images_of(size, 40)
+    return model, x, np.stack(random_networks.direct(model, x, anytime.LADDER))
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import operator
 import random
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -217,3 +218,13 @@ def _drawn(draw: np.random.Generator, name: str, shape: tuple[int, ...]) -> np.n
     if name in ("mean", "bias"):
         return draw.normal(0, 0.3, shape)
     return draw.normal(0, 1, shape) / np.sqrt(np.prod(shape[:-1]))
+
+
+def images_of(size: tuple[int, int, int], count: int = 6) -> np.ndarray:
+    """Seeded images that a network takes."""
+    return np.random.default_rng(1).normal(size=(count, *size)).astype(np.float32)
+
+
+def direct(model: Any, x: np.ndarray, at: Sequence[float]) -> list[jax.Array]:
+    """What a network gives at each width, asked for that width."""
+    return jax.jit(lambda x: [model(x, width) for width in at])(x)

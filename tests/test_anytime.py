@@ -26,29 +26,12 @@ from awn_jax import (
     relu,
     widths,
 )
-from awn_jax.anytime import Predictor, programs, start, widen
+from awn_jax.anytime import LADDER, Predictor, programs, start, widen
 from awn_jax.layers.op import run
 from awn_jax.network import UnknownLayerError
-from tests.random_networks import KINDS, random_network
+from tests.random_networks import KINDS, direct, images_of, random_network
 
-LADDER = (0.25, 0.5, 0.75, 1.0)
 SIZE = (8, 8, 3)
-
-
-def images_of(size, count=6):
-    return np.random.default_rng(1).normal(size=(count, *size)).astype(np.float32)
-
-
-def direct(model, x, at):
-    return jax.jit(lambda x: [model(x, width) for width in at])(x)
-
-
-@pytest.fixture(scope="module")
-def net():
-    """A network, images that it takes, and its outputs at all widths of the ladder."""
-    model, size = random_network(1)
-    x = images_of(size, 40)
-    return model, x, np.stack(direct(model, x, LADDER))
 
 
 def check_ladder(model, x, at):

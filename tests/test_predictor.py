@@ -9,33 +9,11 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from awn_jax import (
-    costs,
-    files,
-)
+from awn_jax import costs, files
 from awn_jax import run as runs
-from awn_jax.anytime import Predictor, policy
+from awn_jax.anytime import LADDER, Predictor, policy
 from awn_jax.anytime import __main__ as command
 from awn_jax.tasks import Classification, Metric
-from tests.random_networks import random_network
-
-LADDER = (0.25, 0.5, 0.75, 1.0)
-
-
-def images_of(size, count=6):
-    return np.random.default_rng(1).normal(size=(count, *size)).astype(np.float32)
-
-
-def direct(model, x, at):
-    return jax.jit(lambda x: [model(x, width) for width in at])(x)
-
-
-@pytest.fixture(scope="module")
-def net():
-    """A network, images that it takes, and its outputs at all widths of the ladder."""
-    model, size = random_network(1)
-    x = images_of(size, 40)
-    return model, x, np.stack(direct(model, x, LADDER))
 
 
 def test_batches_of_any_size_share_few_programs(net):

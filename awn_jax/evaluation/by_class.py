@@ -3,8 +3,6 @@
 Dimensions: N widths, K classes.
 """
 
-import csv
-import io
 import pathlib
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -82,8 +80,5 @@ def table(found: ByClass) -> str:
 
 def write(found: ByClass, path: pathlib.Path) -> None:
     """Writes a CSV file, one line for each class, one column for each width."""
-    text = io.StringIO(newline="")
-    writer = csv.writer(text)
-    writer.writerow(["class", "images", *(f"{width:g}" for width in found.widths)])
-    writer.writerows([name, images, *accuracy] for name, images, accuracy in found.rows())
-    files.write_text(path, text.getvalue())
+    heads = ["class", "images", *(f"{width:g}" for width in found.widths)]
+    files.write_csv(path, [heads, *([name, images, *accuracy] for name, images, accuracy in found.rows())])

@@ -1,8 +1,6 @@
 """Sweeps for people and for programs: tables, JSON, CSV, pictures."""
 
-import csv
 import dataclasses
-import io
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -68,11 +66,7 @@ def write(sweep: Sweep, folder: pathlib.Path, facts: Mapping[str, object], name:
     content = to_json(sweep)
     rows = content.pop("rows")
     files.write_json(folder / f"{name}.json", {**content, **facts, "rows": rows})
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, list(rows[0]))
-    writer.writeheader()
-    writer.writerows(rows)
-    files.write_text(folder / f"{name}.csv", text.getvalue())
+    files.write_csv(folder / f"{name}.csv", [rows[0], *(row.values() for row in rows)])
 
 
 def record(sweeps: Mapping[str, Sweep], folder: pathlib.Path, name: str, facts: Mapping[str, object]) -> list[str]:

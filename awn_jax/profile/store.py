@@ -1,8 +1,6 @@
 """Profiles as files: written whole, read with every value checked, refused where the network has changed since."""
 
-import csv
 import dataclasses
-import io
 import pathlib
 from typing import Any
 
@@ -16,9 +14,7 @@ NAME = "profile.json"
 def save(profile: Profile, folder: pathlib.Path) -> None:
     """Writes `profile.json` and `profile.csv`."""
     sealed.write(folder / NAME, dataclasses.asdict(profile))
-    text = io.StringIO(newline="")
-    csv.writer(text).writerows(cells(profile))
-    files.write_text(folder / "profile.csv", text.getvalue())
+    files.write_csv(folder / "profile.csv", cells(profile))
 
 
 def load(folder: pathlib.Path) -> Profile:

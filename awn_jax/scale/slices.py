@@ -7,11 +7,9 @@ et al., 2025) for the links that close a ring and for the time of a hop.
 import argparse
 import dataclasses
 import math
-import os
 
 import jax
-from awn_kernels.pallas_tpu.compile import can_compile
-from jax.experimental import topologies
+from awn_kernels.pallas_tpu.compile import can_compile, offline_chips
 from jax.sharding import Mesh
 
 from awn_jax import data
@@ -96,20 +94,11 @@ class Slice:
             raise SliceError(
                 f"--topology={self.name} needs the TPU compiler, which is not installed: pip install libtpu"
             )
-        # There is no machine to ask what it is, and no chip that another process might hold.
-        absent = {
-            "TPU_SKIP_MDS_QUERY": "1",
-            "TPU_WORKER_HOSTNAMES": "localhost",
-            "TPU_ACCELERATOR_TYPE": "v5litepod-4",
-            "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
-        }
-        for name, value in absent.items():
-            os.environ.setdefault(name, value)
         try:
-            found = topologies.get_topology_desc(platform="tpu", topology_name=self.name)
+            chips = offline_chips(self.name)
         except jax.errors.JaxRuntimeError as error:
             raise SliceError(f"--topology={self.name} must be one that libtpu knows: {error}") from error
-        return data.data_mesh(found.devices)
+        return data.data_mesh(chips)
 
 
 def parse(text: str) -> Slice:

@@ -31,7 +31,22 @@ def offline_sharding(chip: str) -> SingleDeviceSharding:
     """
     if not can_compile():
         raise UnsupportedError("compiling for TPUs needs the compiler: pip install libtpu")
-    # There is no machine to ask what it is.
-    os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
-    device: jax.Device = topologies.get_topology_desc(platform="tpu", topology_name=CHIPS[chip]).devices[0]
-    return SingleDeviceSharding(device)
+    return SingleDeviceSharding(offline_chips(CHIPS[chip])[0])
+
+
+def offline_chips(topology: str) -> list[jax.Device]:
+    """Returns the chips of a slice that need not exist, as v5e:4x4; libtpu must be installed.
+
+    Raises:
+      jax.errors.JaxRuntimeError: if libtpu does not know the slice.
+    """
+    # There is no machine to ask what it is, and no chip that another process might hold.
+    absent = {
+        "TPU_SKIP_MDS_QUERY": "1",
+        "TPU_WORKER_HOSTNAMES": "localhost",
+        "TPU_ACCELERATOR_TYPE": "v5litepod-4",
+        "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
+    }
+    for name, value in absent.items():
+        os.environ.setdefault(name, value)
+    return list(topologies.get_topology_desc(platform="tpu", topology_name=topology).devices)
